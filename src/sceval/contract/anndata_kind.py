@@ -1,0 +1,150 @@
+"""Reader, writer and checker of the AnnData file kinds, driven by their schemas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from sceval.contract import h5ad
+from sceval.contract.checks import CHECKS
+from sceval.contract.errors import ContractError, Problem
+from sceval.contract.h5ad import CellFile
+from sceval.contract.schema import SCHEMA_VERSION, load
+
+
+def _slot(cells: CellFile, name: str) -> Any:
+    """Return the value of a slot such as `obsm/X_emb`, or None."""
+    if name == "obs":
+        return cells.obs_names
+    if name == "var":
+        return cells.var_names
+    if name == "X":
+        return cells.X
+    value: Any = getattr(cells, name.split("/", 1)[0])
+    for part in name.split("/")[1:]:
+        value = value.get(part) if isinstance(value, dict) else None
+        if value is None:
+            return None
+    return value
+
+
+def _wrong_type(value: Any, slot: dict[str, Any]) -> str | None:
+    expected = slot["type"]
+    if expected == "csr":
+        return None if sparse.issparse(value) and value.dtype.kind in "fiu" else f"{type(value).__name__}"
+    if expected == "dense":
+        ok = isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "fiu"
+        if ok and slot.get("dtype") and value.dtype != np.dtype(slot["dtype"]):
+            return f"numbers of type {value.dtype}"
+        return None if ok else f"{type(value).__name__} of shape {getattr(value, 'shape', '?')}"
+    if expected == "number":
+        return None if np.asarray(value).dtype.kind in "fiub" else "text"
+    if expected == "string":
+        ok = isinstance(value, str) or np.asarray(value).dtype.kind in "OU"
+        return None if ok else f"numbers of type {np.asarray(value).dtype}"
+    return None
+
+
+def _check_slot(where: str, cells: CellFile, slot: dict[str, Any]) -> list[Problem]:
+    value = _slot(cells, slot["slot"])
+    if value is None:
+        return [Problem(where, "nothing", slot["description"])] if slot["required"] else []
+    if slot["type"] == "index":
+        names, first = np.unique(value.astype(str), return_index=True)
+        if len(names) < len(value):
+            seen = np.ones(len(value), bool)
+            seen[first] = False
+            row = int(np.argmax(seen))
+            return [
+                Problem(
+                    where,
+                    f"id {value[row]!r} a second time in row {row}, {int(seen.sum())} repeated in all",
+                    "unique ids",
+                )
+            ]
+        return [] if len(value) else [Problem(where, "no entry", "at least one")]
+    wrong = _wrong_type(value, slot)
+    if wrong:
+        return [Problem(where, wrong, f"{slot['type']} {slot.get('dtype', '')}".strip())]
+    problems = []
+    if (
+        slot["type"] == "string"
+        and not isinstance(value, str)
+        and slot["slot"].startswith("obs/")
+        and not slot.get("missing")
+    ):
+        empty = np.array([item is None for item in value], bool)
+        if empty.any():
+            problems.append(
+                Problem(
+                    f"{where}, row {int(np.argmax(empty))}", f"{int(empty.sum())} missing values", "a value in each row"
+                )
+            )
+    allowed = slot.get("values")
+    if allowed:
+        found = sorted(
+            {item for item in ([value] if isinstance(value, str) else value) if item is not None} - set(allowed)
+        )
+        if found:
+            problems.append(Problem(where, f"{found[0]!r}", " or ".join(f"`{item}`" for item in allowed)))
+    for name in slot.get("checks", []):
+        if name == "counts" and cells.uns.get("sceval", {}).get("matrix", "counts") == "lognorm":
+            continue
+        finding = CHECKS[name](value)
+        if finding:
+            problems.append(Problem(where, *finding))
+            break  # one message for one slot: a NaN would fail the next checks too
+    return problems
+
+
+def check_cells(kind: str, cells: CellFile, path: Path | str) -> list[Problem]:
+    """Return every problem of a file that is already in memory; `path` only names it."""
+    problems = []
+    for slot in load(kind)["slots"]:
+        problems += _check_slot(f"{path}: {slot['slot']}", cells, slot)
+    version = cells.uns.get("sceval", {}).get("schema") if isinstance(cells.uns.get("sceval"), dict) else None
+    if isinstance(version, str) and version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+        problems.append(Problem(f"{path}: uns/sceval/schema", f"version {version}", f"version {SCHEMA_VERSION}"))
+    return problems
+
+
+def check(kind: str, path: Path | str) -> list[Problem]:
+    """Return every problem of an AnnData file of a kind; an empty list where there is none."""
+    try:
+        cells = h5ad.read(path)
+    except FileNotFoundError:
+        return [Problem(str(path), "no such file", f"a {kind} file")]
+    except (OSError, KeyError) as error:
+        return [Problem(str(path), f"a file that cannot be read ({error})", "an AnnData file (.h5ad)")]
+    return check_cells(kind, cells, path)
+
+
+def read(kind: str, path: Path | str) -> CellFile:
+    """Read and check a file.
+
+    Raises
+    ------
+    ContractError
+        With every problem of the file.
+    """
+    problems = check(kind, path)
+    if problems:
+        raise ContractError(problems)
+    return h5ad.read(path)
+
+
+def write(kind: str, path: Path | str, cells: CellFile) -> None:
+    """Check and write a file; it appears whole or not at all.
+
+    Raises
+    ------
+    ContractError
+        With every problem of the content; nothing is written then.
+    """
+    problems = check_cells(kind, cells, path)
+    if problems:
+        raise ContractError(problems)
+    h5ad.write(path, cells)

@@ -1,0 +1,115 @@
+"""The command line that every model program of ours has, made from its `Info` and its verbs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sceval import contract
+from sceval.models.outputs import write_result
+from sceval.models.params import check_params
+from sceval.models.request import Info, NotApplicable, Request, Verb
+
+NOT_APPLICABLE = 99
+"""Exit code of a run that cannot be done for a reason that is not an error."""
+
+
+def info_json(info: Info) -> dict[str, Any]:
+    """Return an `Info` as the JSON that `sceval-model info` prints."""
+    out = dataclasses.asdict(info)
+    out["params"] = {param.name: param.schema() for param in info.params}
+    return out
+
+
+def _params(text: str, info: Info) -> dict[str, Any]:
+    """Read `--params`: JSON, or the path of a JSON file; defaults filled in."""
+    source = Path(text).read_text() if not text.lstrip().startswith("{") else text
+    try:
+        given = json.loads(source)
+    except json.JSONDecodeError as error:
+        raise click.BadParameter(f"not JSON ({error}): {source[:200]}", param_hint="--params") from error
+    problems = check_params(given, info_json(info)["params"], "--params")
+    if problems:
+        raise click.BadParameter("\n".join(problems), param_hint="--params")
+    return {param.name: param.default for param in info.params} | given
+
+
+def _check_regime(info: Info, verb: str, regime: str, weights: Path | None) -> None:
+    allowed = info.regimes[verb]
+    if regime not in allowed:
+        msg = f"{info.name} has no regime {regime!r} for {verb}; it has {', '.join(allowed)}"
+        raise NotApplicable(msg)
+    if regime in info.needs_weights and weights is None:
+        msg = f"{regime} starts from pre-trained weights and none were given (--weights DIR)"
+        raise NotApplicable(msg)
+
+
+def _run(info: Info, verb: str, function: Verb, options: dict[str, Any]) -> None:
+    output: Path = options["output"]
+    params = _params(options["params"], info)
+    _check_regime(info, verb, options["regime"], options["weights"])
+    view = contract.read("view", options["view"])
+    request = Request(view, options["regime"], params, options["seed"], options["device"], options["weights"])
+    request.facts.update(model=info.name, version=info.version, seed=request.seed, params=params, device="cpu")
+    start = time.perf_counter()
+    result = function(request)
+    request.facts.setdefault("cells_per_s", round(view.n_obs / max(time.perf_counter() - start, 1e-9), 2))
+    write_result(output, view, result)
+    facts = output.with_name("facts.json")
+    facts.write_text(json.dumps(request.facts | {"warnings": request.warnings}, indent=1, default=str) + "\n")
+
+
+def _command(info: Info, verb: str, function: Verb) -> click.Command:
+    def callback(**options: Any) -> None:
+        try:
+            _run(info, verb, function, options)
+        except NotApplicable as reason:
+            click.echo(str(reason), err=True)
+            sys.exit(NOT_APPLICABLE)
+        except contract.ContractError as error:
+            raise click.ClickException(str(error)) from error
+
+    existing = click.Path(exists=True, dir_okay=False, path_type=Path)
+    folder = click.Path(exists=True, file_okay=False, path_type=Path)
+    options = [
+        click.Option(["--view"], type=existing, required=True, help="View to read (.h5ad)."),
+        click.Option(["--output"], type=click.Path(path_type=Path), required=True, help="File to write (.h5ad)."),
+        click.Option(["--weights"], type=folder, help="Folder of the weights."),
+        click.Option(["--regime"], default="scratch", show_default=True, help="How the weights are used."),
+        click.Option(["--params"], default="{}", show_default=True, help="Hyper-parameters: JSON, or a JSON file."),
+        click.Option(["--seed"], type=int, default=0, show_default=True, help="Seed of everything random."),
+        click.Option(["--device"], type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
+    ]
+    text = (function.__doc__ or verb).strip().splitlines()[0]
+    return click.Command(verb, params=options, callback=callback, help=text)
+
+
+def program(info: Info, verbs: dict[str, Verb]) -> Callable[[], None]:
+    """Return the entry point of a model program.
+
+    Parameters
+    ----------
+    info
+        What the model is; its verbs must be those of `verbs`.
+    verbs
+        For each verb the function that does it; it may raise `NotApplicable`.
+    """
+    if set(verbs) != set(info.verbs):
+        msg = f"{info.name}: declared verbs {sorted(info.verbs)} differ from those written {sorted(verbs)}"
+        raise ValueError(msg)
+    group = click.Group("sceval-model", help=f"{info.title} {info.version}: {info.citation}")
+
+    @group.command("info", help="Print what this model can do, as JSON.")
+    def _info() -> None:
+        click.echo(json.dumps(info_json(info), indent=1))
+
+    for verb, function in verbs.items():
+        group.add_command(_command(info, verb, function))
+    return group
