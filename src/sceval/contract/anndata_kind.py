@@ -91,7 +91,7 @@ def _check_slot(where: str, cells: CellFile, slot: dict[str, Any]) -> list[Probl
         if found:
             problems.append(Problem(where, f"{found[0]!r}", " or ".join(f"`{item}`" for item in allowed)))
     for name in slot.get("checks", []):
-        if name == "counts" and cells.uns.get("sceval", {}).get("matrix", "counts") == "lognorm":
+        if name == "counts" and _slot(cells, "uns/sceval/matrix") == "lognorm":
             continue
         finding = CHECKS[name](value)
         if finding:
@@ -100,9 +100,28 @@ def _check_slot(where: str, cells: CellFile, slot: dict[str, Any]) -> list[Probl
     return problems
 
 
+def _check_shapes(cells: CellFile, path: Path | str) -> list[Problem]:
+    """Every element must have one row for each id; a transposed matrix is named as such."""
+    n, g = cells.n_obs, cells.n_vars
+    wanted: list[tuple[str, Any, tuple[int, ...]]] = [("X", cells.X, (n, g))] if cells.X is not None else []
+    for slot, shape in (("layers", (n, g)), ("obsm", (n,)), ("obsp", (n, n)), ("obs", (n,)), ("var", (g,))):
+        wanted += [(f"{slot}/{name}", value, shape) for name, value in getattr(cells, slot).items()]
+    problems = []
+    for slot, value, shape in wanted:
+        found = getattr(value, "shape", None)
+        if found is None or found[: len(shape)] == shape:
+            continue
+        turned = len(found) > 1 and found[1] == n and found[0] != n
+        size = " x ".join(map(str, found))
+        hint = f"{size} (transposed?)" if turned else size
+        expected = f"{n} cells x {g} genes" if slot == "X" or slot.startswith("layers/") else f"{shape[0]} rows"
+        problems.append(Problem(f"{path}: {slot}", hint, expected))
+    return problems
+
+
 def check_cells(kind: str, cells: CellFile, path: Path | str) -> list[Problem]:
     """Return every problem of a file that is already in memory; `path` only names it."""
-    problems = []
+    problems = _check_shapes(cells, path)
     for slot in load(kind)["slots"]:
         problems += _check_slot(f"{path}: {slot['slot']}", cells, slot)
     version = cells.uns.get("sceval", {}).get("schema") if isinstance(cells.uns.get("sceval"), dict) else None
@@ -111,15 +130,22 @@ def check_cells(kind: str, cells: CellFile, path: Path | str) -> list[Problem]:
     return problems
 
 
-def check(kind: str, path: Path | str) -> list[Problem]:
-    """Return every problem of an AnnData file of a kind; an empty list where there is none."""
+def _load(kind: str, path: Path | str) -> tuple[list[Problem], CellFile | None]:
+    """Read a file once; return its problems and, where it could be read at all, its content."""
     try:
+        if not h5ad.is_encoded(path):
+            return [Problem(str(path), "no data frame `obs` of encoding 0.2.0", "a file of anndata 0.8 or later")], None
         cells = h5ad.read(path)
     except FileNotFoundError:
-        return [Problem(str(path), "no such file", f"a {kind} file")]
-    except (OSError, KeyError) as error:
-        return [Problem(str(path), f"a file that cannot be read ({error})", "an AnnData file (.h5ad)")]
-    return check_cells(kind, cells, path)
+        return [Problem(str(path), "no such file", f"a {kind} file")], None
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        return [Problem(str(path), f"a file that cannot be read ({error})", "an AnnData file (.h5ad)")], None
+    return check_cells(kind, cells, path), cells
+
+
+def check(kind: str, path: Path | str) -> list[Problem]:
+    """Return every problem of an AnnData file of a kind; an empty list where there is none."""
+    return _load(kind, path)[0]
 
 
 def read(kind: str, path: Path | str) -> CellFile:
@@ -130,10 +156,10 @@ def read(kind: str, path: Path | str) -> CellFile:
     ContractError
         With every problem of the file.
     """
-    problems = check(kind, path)
-    if problems:
+    problems, cells = _load(kind, path)
+    if problems or cells is None:
         raise ContractError(problems)
-    return h5ad.read(path)
+    return cells
 
 
 def write(kind: str, path: Path | str, cells: CellFile) -> None:

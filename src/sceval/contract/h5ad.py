@@ -220,12 +220,15 @@ def write(path: Path | str, cells: CellFile) -> None:
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.part")
-    with h5py.File(part, "w") as handle:
-        _tag(handle, "anndata", "0.1.0")
-        _write_frame(handle, "obs", cells.obs_names, cells.obs)
-        _write_frame(handle, "var", cells.var_names, cells.var)
-        if cells.X is not None:
-            _write_element(handle, "X", cells.X)
-        for slot in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
-            _write_element(handle, slot, getattr(cells, slot, {}))
-    part.replace(path)
+    try:
+        with h5py.File(part, "w") as handle:
+            _tag(handle, "anndata", "0.1.0")
+            _write_frame(handle, "obs", cells.obs_names, cells.obs)
+            _write_frame(handle, "var", cells.var_names, cells.var)
+            if cells.X is not None:
+                _write_element(handle, "X", cells.X)
+            for slot in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
+                _write_element(handle, slot, getattr(cells, slot, {}))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)  # gone already where all went well

@@ -18,13 +18,21 @@ def write_embedding(path: Path, view: CellFile, embedding: Embedding) -> None:
 
 
 def write_annotation(path: Path, view: CellFile, annotation: Annotation) -> None:
-    """Write predicted labels with their probabilities, for the cells of `annotation.rows`."""
+    """Write labels with their probabilities for the cells of `annotation.rows`.
+
+    The confidence is the probability of the predicted class, or the largest probability where the prediction is none
+    of the classes (`unassigned`).
+    """
+    classes = np.asarray(annotation.classes, object)
     best = annotation.probability.argmax(axis=1)
+    prediction = classes[best] if annotation.prediction is None else np.asarray(annotation.prediction, object)
+    position = {name: index for index, name in enumerate(classes)}
+    column = np.array([position.get(name, index) for name, index in zip(prediction, best, strict=True)], int)
     out = CellFile(view.obs_names[annotation.rows])
-    out.obs["prediction"] = np.asarray(annotation.classes, object)[best]
-    out.obs["confidence"] = annotation.probability[np.arange(len(best)), best]
+    out.obs["prediction"] = prediction
+    out.obs["confidence"] = annotation.probability[np.arange(len(column)), column]
     out.obsm["probability"] = annotation.probability
-    out.uns["classes"] = np.asarray(annotation.classes, object)
+    out.uns["classes"] = classes
     contract.write("annotation", path, out)
 
 

@@ -30,11 +30,19 @@ def info_json(info: Info) -> dict[str, Any]:
 
 def _params(text: str, info: Info) -> dict[str, Any]:
     """Read `--params`: JSON, or the path of a JSON file; defaults filled in."""
-    source = Path(text).read_text() if not text.lstrip().startswith("{") else text
+    source = text
+    if not text.lstrip().startswith(("{", "[")):
+        try:
+            source = Path(text).read_text()
+        except OSError as error:
+            msg = f"{text[:200]!r} is neither a JSON object nor a file that can be read ({error.strerror})"
+            raise click.BadParameter(msg, param_hint="--params") from error
     try:
         given = json.loads(source)
     except json.JSONDecodeError as error:
         raise click.BadParameter(f"not JSON ({error}): {source[:200]}", param_hint="--params") from error
+    if not isinstance(given, dict):
+        raise click.BadParameter(f"a JSON {type(given).__name__}; expected an object", param_hint="--params")
     problems = check_params(given, info_json(info)["params"], "--params")
     if problems:
         raise click.BadParameter("\n".join(problems), param_hint="--params")
@@ -56,6 +64,10 @@ def _run(info: Info, verb: str, function: Verb, options: dict[str, Any]) -> None
     params = _params(options["params"], info)
     _check_regime(info, verb, options["regime"], options["weights"])
     view = contract.read("view", options["view"])
+    matrix = view.uns["sceval"]["matrix"]
+    if matrix not in info.matrix:
+        msg = f"{info.name} needs a matrix of {' or '.join(info.matrix)} and this one holds {matrix}"
+        raise NotApplicable(msg)
     request = Request(view, options["regime"], params, options["seed"], options["device"], options["weights"])
     request.facts.update(model=info.name, version=info.version, seed=request.seed, params=params, device="cpu")
     start = time.perf_counter()
@@ -71,7 +83,7 @@ def _command(info: Info, verb: str, function: Verb) -> click.Command:
         try:
             _run(info, verb, function, options)
         except NotApplicable as reason:
-            click.echo(str(reason), err=True)
+            click.echo(" ".join(str(reason).split()), err=True)  # the reason is the last line, so it must be one line
             sys.exit(NOT_APPLICABLE)
         except contract.ContractError as error:
             raise click.ClickException(str(error)) from error

@@ -97,11 +97,14 @@ class Annotation:
         Names of the classes, c.
     probability
         m x c, rows sum to 1.
+    prediction
+        Label of each cell, m, where it is not the most probable class (a drawn one, or `unassigned`).
     """
 
     rows: np.ndarray
     classes: np.ndarray
     probability: np.ndarray
+    prediction: np.ndarray | None = None
 
 
 Verb = Callable[[Request], Embedding | Annotation]

@@ -1,0 +1,1 @@
+"""Controls: models that are known to be bad, so that scores have a floor."""

@@ -1,0 +1,1 @@
+"""Harmony: batch correction of principal components."""

@@ -1,0 +1,1 @@
+"""k-nearest neighbours: a label-transfer baseline."""

@@ -1,0 +1,1 @@
+"""PCA of variable genes: the unintegrated baseline."""
