@@ -1,0 +1,114 @@
+"""VALIDATE: everything that is wrong with the user's sheets and files, before any model runs; and a card for each dataset."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sceval.contract import CellFile, ContractError, Problem
+from sceval.data.dataset import check_dataset, read_dataset
+from sceval.data.sheets import Sheet, nearest
+
+
+def _counts(values: np.ndarray | None) -> dict[str, int]:
+    return dict(sorted(Counter(str(value) for value in values if value is not None).items())) if values is not None else {}
+
+
+def dataset_card(row: dict[str, Any], data: CellFile) -> dict[str, Any]:
+    """Return what the plan and the report need to know of a dataset."""
+    batches, types = _counts(data.obs.get("batch")), _counts(data.obs.get("cell_type"))
+    labels = data.obs.get("cell_type")
+    card = {key: row[key] for key in ("dataset", "path", "organism", "matrix", "tasks", "query", "source", "licence")}
+    return card | {
+        "row": row["row"],
+        "title": row["title"] or row["dataset"],
+        "n_cells": data.n_obs,
+        "n_genes": data.n_vars,
+        "n_batches": len(batches),
+        "n_types": len(types),
+        "cells_per_batch": batches,
+        "cells_per_type": types,
+        "unlabelled": int(sum(label is None for label in labels)) if labels is not None else data.n_obs,
+        "semi_synthetic": row["semi_synthetic"] == "yes",
+        "family": row["family"],
+        "strength": float(row["strength"]) if row["strength"] else None,
+        "notes": row["notes"],
+        "gene_symbols": [str(name) for name in data.var["gene_symbol"]],
+        "ensembl_ids": [str(name) for name in data.var["ensembl_id"]],
+    }
+
+
+def task_problems(card: dict[str, Any], task: str, sheet: str) -> list[Problem]:
+    """Return why a dataset cannot carry a task; an empty list where it can."""
+    place = f"{sheet}, row {card['row']}"
+    problems = []
+    if task == "batch_integration" and card["n_batches"] < 2:
+        found = f"one batch only ({next(iter(card['cells_per_batch']))})" if card["n_batches"] else "no batch_key"
+        problems.append(Problem(f"{place}, column batch_key", found, f"at least two batches for {task}"))
+    if card["n_types"] < 2:
+        found = f"one class only ({next(iter(card['cells_per_type']))})" if card["n_types"] else "no label_key"
+        problems.append(Problem(f"{place}, column label_key", found, f"at least two cell types for {task}"))
+    return problems
+
+
+def check_choice(name: str, chosen: list[str], known: list[str]) -> list[Problem]:
+    """Return a problem for each chosen word that is not known, with the nearest right one."""
+    expected = f"one of {', '.join(known)}"
+    return [Problem(f"--{name}", repr(word), f"{expected}{nearest(word, known)}") for word in chosen if word not in known]
+
+
+def validate(
+    datasets: Sheet, models: Sheet, params: dict[str, Any], files: dict[str, str], known_tasks: list[str]
+) -> tuple[list[dict[str, Any]], list[Problem], list[str]]:
+    """Check sheets, parameters and files.
+
+    Parameters
+    ----------
+    datasets, models
+        The sheets as read.
+    params
+        Pipeline parameters: `models`, `tasks` (lists, empty for all).
+    files
+        Where the file of a sheet path lies now.
+    known_tasks
+        Ids of the tasks.
+
+    Returns
+    -------
+    Cards of the datasets; problems that stop the pipeline; warnings (a dataset that cannot carry a task that its row
+    does not ask for is not applicable there, nothing more).
+    """
+    problems = datasets.problems + models.problems
+    problems += check_choice("tasks", params["tasks"], known_tasks)
+    problems += check_choice("models", params["models"], [row["model"] for row in models.rows])
+    cards, warnings = [], []
+    for row in datasets.rows:
+        if not row["dataset"] or not row["path"]:
+            continue
+        path = files.get(row["path"])
+        try:
+            data = read_dataset(row, Path(path) if path else None, datasets.path)
+        except ContractError as error:
+            problems += error.problems
+            continue
+        found = check_dataset(row, data, datasets.path)
+        problems += found
+        if found:
+            continue
+        card = dataset_card(row, data)
+        cards.append(card)
+        if card["unlabelled"] and "cell_type" in data.obs:
+            warnings.append(
+                f"{datasets.path}, row {row['row']}: {card['unlabelled']} cells of {card['dataset']} have no label; they "
+                "stay in the view and are left out of metrics that need one"
+            )
+        for task in known_tasks:
+            lacking = task_problems(card, task, datasets.path)
+            if task in row["tasks"]:
+                problems += lacking
+            elif not params["tasks"] or task in params["tasks"]:
+                warnings += [f"{problem}; {task} is not applicable to {card['dataset']}" for problem in lacking]
+    return cards, problems, warnings

@@ -1,0 +1,313 @@
+"""PLAN: every run that is made, or why it is not, and what each step of the graph gets.
+
+Groovy stays thin: which runs are made, which are applicable and which share an embedding is decided here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from sceval.data.validate import task_problems
+from sceval.planning.applicability import TASK_IMAGE_PROBE, choose_verb, genes_reason, model_reason
+
+SPLITS = {"batch_integration": ("all",), "cell_type_annotation": ("intra", "inter")}
+"""Schemes of splitting, by task."""
+
+EMBEDDING_TASK = "batch_integration"
+"""Embeddings are computed on the view of this task: all cells, no label, so that every task can share them."""
+
+
+@dataclass
+class Plan:
+    """What the pipeline does.
+
+    Attributes
+    ----------
+    rows
+        Rows of `plan.csv`.
+    runs
+        What RUN gets, for the rows that are executed.
+    views
+        What PREPARE gets.
+    groups
+        What SCORE gets.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    views: dict[str, dict[str, Any]] = field(default_factory=dict)
+    groups: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that the plan depends on besides the sheets.
+
+    Attributes
+    ----------
+    tasks, splits, regimes
+        Restrictions; all where empty.
+    seeds, control_seeds, split_seeds
+        How many seeds a trained model, a control and a split get.
+    task_image, task_program
+        Image and local program of the task.
+    score_code
+        Fingerprint of the scoring code, so that a change of it scores again.
+    device, time_s, memory_mb, cpus
+        What a run gets.
+    metrics_backend, score_batch
+        How scores are made; `score_batch` outputs at a time, 0 for all of a group.
+    """
+
+    tasks: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+    regimes: tuple[str, ...] = ()
+    seeds: int = 3
+    control_seeds: int = 5
+    split_seeds: int = 1
+    task_images: dict[str, str] = field(default_factory=dict)
+    task_program: str = "sceval-task"
+    score_code: str = ""
+    device: str = "auto"
+    time_s: int = 3600
+    memory_mb: int = 2000
+    cpus: int = 1
+    metrics_backend: str = "sceval"
+    score_batch: int = 0
+
+
+def variant_name(model: str, regime: str, params: dict[str, Any], defaults: dict[str, Any]) -> str:
+    """Return the variant: model and regime, and a short digest where parameters differ from the row's."""
+    name = f"{model}-{regime}"
+    changed = {key: value for key, value in params.items() if defaults.get(key) != value}
+    if not changed:
+        return name
+    digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:6]
+    return f"{name}-{digest}"
+
+
+def _run_id(*parts: str) -> str:
+    return ".".join(re.sub(r"[^A-Za-z0-9_-]+", "-", part) for part in parts)
+
+
+class _Planner:
+    def __init__(self, cards: list[dict], models: list[dict], infos: dict[str, dict], settings: Settings) -> None:
+        self.cards = {card["dataset"]: card for card in cards}
+        self.models, self.infos, self.settings = models, infos, settings
+        self.plan = Plan()
+
+    def view(self, card: dict, task: str, split: str, split_seed: int) -> str:
+        """Register the view and return its id."""
+        view_id = _run_id(card["dataset"], task, f"{split}{split_seed}")
+        self.plan.views.setdefault(
+            view_id,
+            {
+                "view_id": view_id,
+                "dataset": card["dataset"],
+                "path": card["path"],
+                "query": card["query"] if split == "inter" else "",
+                "query_path": self.cards[card["query"]]["path"] if split == "inter" and card["query"] in self.cards else "",
+                "task": task,
+                "split": split,
+                "split_seed": split_seed,
+                "image": self.settings.task_images.get(task, ""),
+                "program": self.settings.task_program,
+                "code": self.settings.score_code,
+            },
+        )
+        return view_id
+
+    def executed(self, row: dict, view_id: str, verb: str, model: dict, info: dict, regime: str, seed: int, **more: Any) -> None:
+        """Register a run that RUN executes."""
+        own = verb not in (TASK_IMAGE_PROBE, "oracle")
+        task_image = self.settings.task_images.get(row["task"], "")
+        self.plan.runs[row["run_id"]] = {
+            "run_id": row["run_id"],
+            "view_id": view_id,
+            "image": model["image"] if own else task_image,
+            "program": (model["program"] or "sceval-model") if own else self.settings.task_program,
+            "verb": verb,
+            "regime": regime,
+            "params": model["params"] if own else {},
+            "seed": seed,
+            "device": self.settings.device,
+            "weights": model["weights"] if own and regime in info.get("needs_weights", []) else "",
+            "needs": "",
+            "needs_solution": False,
+            "cpus": self.settings.cpus,
+            "memory_mb": max(self.settings.memory_mb, int(info.get("memory_mb", 0))),
+            "time_s": self.settings.time_s,
+            "gpu": 1 if info.get("gpu") == "required" or (info.get("gpu") == "optional" and self.settings.device == "cuda") else 0,
+            "code": info.get("code", "") if own else self.settings.score_code,
+        } | more
+        run = self.plan.runs[row["run_id"]]
+        row.update(program=f"{run['program']} {verb}", image=run["image"], verb=verb, needs=run["needs"], output_of=row["run_id"])
+
+    def row(self, card: dict, task: str, split: str, split_seed: int, model: dict, regime: str, seed: int) -> dict[str, Any]:
+        """Return a new row of the plan; it counts as planned until a reason is written into it."""
+        variant = variant_name(model["model"], regime, model["params"], model.get("defaults", model["params"]))
+        row = {
+            "run_id": _run_id(card["dataset"], task, f"{split}{split_seed}", variant, f"s{seed}"),
+            "dataset": card["dataset"],
+            "task": task,
+            "split": split,
+            "split_seed": split_seed,
+            "model": model["model"],
+            "regime": regime,
+            "variant": variant,
+            "seed": seed,
+            "kind": model["kind"],
+            "status": "planned",
+            "reason": "",
+            "verb": "",
+            "program": model["program"],
+            "image": model["image"],
+            "needs": "",
+            "output_of": "",
+            "params": json.dumps(model["params"], sort_keys=True),
+        }
+        self.plan.rows.append(row)
+        return row
+
+    def not_applicable(self, reason: str, *where: Any) -> None:
+        """Register a run that is not made, with its reason."""
+        self.row(*where).update(status="not_applicable", reason=reason)
+
+    def seeds_of(self, model: dict, info: dict) -> range:
+        """Return the seeds of a model: one where the seed changes nothing."""
+        if info.get("deterministic") or model.get("deterministic"):
+            return range(1)
+        controls = model["kind"] in ("negative_control", "positive_control")
+        return range(self.settings.control_seeds if controls else self.settings.seeds)
+
+    def embedding(self, card: dict, model: dict, info: dict, regime: str, seed: int) -> str:
+        """Return the id of the run that embeds the dataset; it is made once and shared."""
+        variant_regime = "scratch" if regime == "probe" and "scratch" in info["regimes"]["embed-cells"] else regime
+        if regime == "probe" and "zero_shot" in info["regimes"]["embed-cells"]:
+            variant_regime = "zero_shot"
+        existing = [
+            row
+            for row in self.plan.rows
+            if (row["dataset"], row["task"], row["model"], row["seed"]) == (card["dataset"], EMBEDDING_TASK, model["model"], seed)
+            and row["regime"] == variant_regime
+            and row["verb"] == "embed-cells"
+        ]
+        if existing:
+            return existing[0]["run_id"]
+        view_id = self.view(card, EMBEDDING_TASK, "all", 0)
+        row = self.row(card, EMBEDDING_TASK, "all", 0, model, variant_regime, seed)
+        self.executed(row, view_id, "embed-cells", model, info, variant_regime, seed)
+        row["output_of"] = ""  # made for another task; not scored for its own
+        return row["run_id"]
+
+    def model_runs(self, card: dict, task: str, split: str, split_seed: int, model: dict) -> None:
+        """Plan every regime and seed of one row of the models sheet for one dataset, task and split."""
+        entry = self.infos[model["key"]]
+        where = (card, task, split, split_seed, model)
+        if "error" in entry:
+            row = self.row(*where, (model["regimes"] or ["scratch"])[0], 0)
+            row.update(status="not_applicable", reason=f"the program does not answer `info`: {entry['error']}")
+            return
+        info = entry["info"]
+        verbs = model["verbs"] or info["verbs"]
+        offered = list(dict.fromkeys(regime for verb in verbs for regime in info["regimes"].get(verb, [])))
+        regimes = [r for r in (model["regimes"] or offered) if not self.settings.regimes or r in self.settings.regimes]
+        outcomes = [(regime, *choose_verb(info, verbs, task, regime)) for regime in regimes]
+        if regimes and not any(verb for _, verb, _ in outcomes) and len({reason for *_, reason in outcomes}) >= 1:
+            self.not_applicable("; ".join(dict.fromkeys(reason for *_, reason in outcomes)), *where, regimes[0], 0)
+            return
+        for regime, verb, reason in outcomes:
+            reason = reason or model_reason(info, model, card, regime) or genes_reason(info, entry.get("genes"), card, regime)
+            if reason:
+                self.not_applicable(reason, *where, regime, 0)
+                continue
+            for seed in self.seeds_of(model, info):
+                self.one_run(*where, info, regime, verb, seed)
+
+    def one_run(
+        self, card: dict, task: str, split: str, split_seed: int, model: dict, info: dict, regime: str, verb: str, seed: int
+    ) -> None:
+        """Plan one run that is applicable."""
+        needs = self.embedding(card, model, info, regime, seed) if verb == TASK_IMAGE_PROBE else ""
+        view_id = self.view(card, task, split, split_seed)
+        row = self.row(card, task, split, split_seed, model, regime, seed)
+        self.executed(row, view_id, verb, model, info, regime, seed, needs=needs)
+
+    def oracle(self, card: dict, task: str, split: str, split_seed: int) -> None:
+        """Plan the positive control: it reads the solution, in the image of the task."""
+        model = {"model": "oracle", "kind": "positive_control", "params": {}, "program": "", "image": "", "weights": ""}
+        view_id = self.view(card, task, split, split_seed)
+        for seed in range(self.settings.control_seeds):
+            row = self.row(card, task, split, split_seed, model, "scratch", seed)
+            self.executed(row, view_id, "oracle", model, {}, "scratch", seed, needs_solution=True)
+
+    def task(self, card: dict, task: str) -> None:
+        """Plan one task on one dataset."""
+        lacking = task_problems(card, task, "datasets sheet")
+        for split in SPLITS[task]:
+            if self.settings.splits and split not in self.settings.splits and len(SPLITS[task]) > 1:
+                continue
+            reason = "; ".join(f"found {p.found}, expected {p.expected}" for p in lacking)
+            if not reason and split == "inter" and card["n_batches"] < 2 and not card["query"]:
+                reason = "whole batches are held out, and the dataset has fewer than two and names no query dataset"
+            seeds = range(1 if split == "all" else self.settings.split_seeds)
+            for split_seed in seeds:
+                for model in self.models:
+                    if reason:
+                        self.not_applicable(reason, card, task, split, split_seed, model, (model["regimes"] or ["scratch"])[0], 0)
+                    else:
+                        self.model_runs(card, task, split, split_seed, model)
+                if not reason:
+                    self.oracle(card, task, split, split_seed)
+
+    def make_groups(self) -> None:
+        """Collect the runs that are scored together: all of a dataset, task and split."""
+        groups: dict[str, list[dict]] = {}
+        for row in self.plan.rows:
+            if row["status"] == "planned" and row["output_of"]:
+                key = _run_id(row["dataset"], row["task"], f"{row['split']}{row['split_seed']}")
+                groups.setdefault(key, []).append(row)
+        for key, rows in groups.items():
+            size = self.settings.score_batch or len(rows)
+            for start in range(0, len(rows), size):
+                chunk = rows[start : start + size]
+                self.plan.groups.append(
+                    {
+                        "group_id": f"{key}.{start // size}" if size < len(rows) else key,
+                        "view_id": key,
+                        "task": chunk[0]["task"],
+                        "image": self.settings.task_images.get(chunk[0]["task"], ""),
+                        "program": self.settings.task_program,
+                        "runs": [{"run_id": row["run_id"], "output_of": row["output_of"]} for row in chunk],
+                        "metrics_backend": self.settings.metrics_backend,
+                        "code": self.settings.score_code,
+                    }
+                )
+
+
+def make_plan(cards: list[dict], models: list[dict], infos: dict[str, dict], settings: Settings) -> Plan:
+    """Return the plan.
+
+    Parameters
+    ----------
+    cards
+        Dataset cards of VALIDATE.
+    models
+        Rows of the models sheet, each with `key`, the key of its info.
+    infos
+        By key: `{"info": ..., "genes": set or None}`, or `{"error": why the program does not start}`.
+    settings
+        Everything else.
+    """
+    planner = _Planner(cards, models, infos, settings)
+    for card in cards:
+        for task in SPLITS:
+            asked = (not settings.tasks or task in settings.tasks) and (not card["tasks"] or task in card["tasks"])
+            if asked:
+                planner.task(card, task)
+    planner.make_groups()
+    return planner.plan

@@ -1,0 +1,114 @@
+"""The guard: what is looked at in an output before any score is made.
+
+An output that breaks the contract is `failed (bad_output)` with a reason; what could be put right (another order of
+the cells) is done and said.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from sceval.contract import CellFile, check, h5ad
+
+MOST_MISSING = 0.5
+"""Share of cells that a model may fail to embed before its output is refused."""
+
+
+class BadOutput(ValueError):
+    """An output that cannot be scored; the message becomes the reason of the run."""
+
+
+def _read(kind: str, path: Path) -> CellFile:
+    problems = check(kind, path)
+    if problems:
+        raise BadOutput("; ".join(str(problem).replace(f"{path}", "output", 1) for problem in problems[:3]))
+    return h5ad.read(path)
+
+
+def _rows(output: CellFile, wanted: np.ndarray, genes: np.ndarray) -> np.ndarray:
+    """Return for each wanted cell its row in the output."""
+    where = {name: row for row, name in enumerate(output.obs_names)}
+    absent = [name for name in wanted if name not in where]
+    if not absent:
+        return np.array([where[name] for name in wanted], int)
+    if len(absent) == len(wanted) and set(output.obs_names) & set(genes):
+        msg = "the output is transposed: its rows are genes of the view, not cells"
+    else:
+        msg = f"{len(absent)} of {len(wanted)} cells are absent from the output, the first is {absent[0]!r}"
+    raise BadOutput(msg)
+
+
+def embedding(path: Path, view: CellFile) -> tuple[np.ndarray, list[str]]:
+    """Return the embedding (n x d, float32) in the order of the view, and what was found.
+
+    Rows of NaN (cells that the model could not embed) become the mean of the others, and are counted.
+
+    Raises
+    ------
+    BadOutput
+        If cells are absent or doubled, the matrix is transposed, not finite, constant, or mostly missing.
+    """
+    output = _read("cell_embedding", path)
+    findings = []
+    rows = _rows(output, view.obs_names, view.var_names)
+    extra = output.n_obs - view.n_obs
+    if extra:
+        findings.append(f"{extra} cells of the output are not in the view; left out")
+    elif not np.array_equal(output.obs_names, view.obs_names):
+        findings.append("the output has the cells in another order; the order was restored by their ids")
+    X = output.obsm["X_emb"][rows]
+    if X.shape[1] == 0:
+        msg = "the embedding has no dimension"
+        raise BadOutput(msg)
+    missing = np.isnan(X).all(axis=1)
+    if missing.mean() > MOST_MISSING:
+        msg = f"{int(missing.sum())} of {len(X)} cells have no embedding (rows of NaN)"
+        raise BadOutput(msg)
+    if not np.isfinite(X[~missing]).all():
+        bad = ~np.isfinite(X).all(axis=1) & ~missing
+        msg = f"{int(bad.sum())} cells have values that are NaN or infinite, the first is {view.obs_names[bad.argmax()]!r}"
+        raise BadOutput(msg)
+    if missing.any():
+        X = X.copy()
+        X[missing] = X[~missing].mean(axis=0)
+        findings.append(f"{int(missing.sum())} cells have no embedding (rows of NaN); scored at the mean of the others")
+    if np.ptp(X, axis=0).max() == 0:
+        msg = "the embedding is constant: every cell has the same vector"
+        raise BadOutput(msg)
+    return X, findings
+
+
+def annotation(path: Path, view: CellFile, wanted: np.ndarray) -> tuple[CellFile, list[str]]:
+    """Return the annotation restricted to the wanted cells (ids), in that order, and what was found.
+
+    Raises
+    ------
+    BadOutput
+        If cells are absent or probabilities do not add up to 1.
+    """
+    output = _read("annotation", path)
+    rows = _rows(output, wanted, view.var_names)
+    findings = []
+    known = {label for label in view.obs["cell_type"] if label is not None}
+    unknown = sorted(set(output.obs["prediction"]) - known - {"unassigned"})
+    if unknown:
+        findings.append(f"predicted labels that no training cell has: {', '.join(unknown[:5])}; they count as wrong")
+    out = CellFile(output.obs_names[rows], obs={key: value[rows] for key, value in output.obs.items()})
+    probability = output.obsm.get("probability")
+    if probability is not None:
+        classes = output.uns.get("classes")
+        if classes is None or len(classes) != probability.shape[1]:
+            msg = f"probability has {probability.shape[1]} columns and uns/classes names {0 if classes is None else len(classes)}"
+            raise BadOutput(msg)
+        sums = probability[rows].sum(axis=1)
+        if np.abs(sums - 1).max() > 1e-3:
+            worst = int(np.abs(sums - 1).argmax())
+            msg = f"the probabilities of cell {wanted[worst]!r} add up to {sums[worst]:.4f}, not to 1"
+            raise BadOutput(msg)
+        out.obsm["probability"] = probability[rows]
+        out.uns["classes"] = np.asarray(classes, object)
+    else:
+        findings.append("no probabilities in the output: log-loss, Brier score and ECE are not computed")
+    return out, findings
