@@ -59,7 +59,7 @@ def reference(request: Request) -> Reference:
     rows = rows[np.argsort(view.obs_names[rows].astype(str), kind="stable")]
     classes, codes = np.unique(labels[rows].astype(str), return_inverse=True)
     if len(classes) < 2:
-        found = f"one class ({classes[0]!r})" if len(classes) else "no labelled cell"
+        found = f"one class ({str(classes[0])!r})" if len(classes) else "no labelled cell"
         msg = f"the reference holds {found}; annotation needs at least two classes"
         raise NotApplicable(msg)
     if not len(query):

@@ -34,7 +34,7 @@ def batch_onehot(request: Request) -> np.ndarray:
         raise NotApplicable(msg)
     names, codes = np.unique(request.view.obs["batch"].astype(str), return_inverse=True)
     if len(names) < 2:
-        msg = f"batch_onehot needs two batches; all cells are of batch {names[0]!r}"
+        msg = f"batch_onehot needs two batches; all cells are of batch {str(names[0])!r}"
         raise NotApplicable(msg)
     return np.eye(len(names))[codes]
 

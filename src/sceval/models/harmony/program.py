@@ -39,7 +39,7 @@ def integrate(request: Request) -> Embedding:
     batch = request.view.obs["batch"][order].astype(str)
     names = np.unique(batch)
     if len(names) < 2:
-        msg = f"all cells are of one batch ({names[0]!r}), there is nothing to integrate"
+        msg = f"all cells are of one batch ({str(names[0])!r}), there is nothing to integrate"
         raise NotApplicable(msg)
     scores = principal_components(request, order)
 

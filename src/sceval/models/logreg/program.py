@@ -22,7 +22,7 @@ INFO = Info(
     citation="Cox 1958, J R Stat Soc B 20:215; scikit-learn: Pedregosa et al. 2011, JMLR 12:2825",
     params=(
         Param("n_hvg", 2000, "Variable genes; all that vary where there are fewer.", low=2, high=100_000),
-        Param("C", 0.01, "Inverse strength of the L2 penalty.", low=1e-6, high=1e6),
+        Param("C", 1.0, "Inverse strength of the L2 penalty.", low=1e-6, high=1e6),
         Param("max_iter", 1000, "Largest number of solver iterations.", low=1, high=100_000),
     ),
 )
@@ -44,7 +44,7 @@ def annotate(request: Request) -> Annotation:
     from sklearn.linear_model import LogisticRegression
 
     limit = request.params["max_iter"]
-    model = LogisticRegression(C=request.params["C"], max_iter=limit, tol=1e-6, random_state=request.seed % 2**32)
+    model = LogisticRegression(C=request.params["C"], max_iter=limit, random_state=request.seed % 2**32)
     model.fit(known, cells.codes)
     if model.n_iter_.max() >= limit:
         request.warn(f"the solver stopped at max_iter = {limit} before it converged")
