@@ -1,0 +1,190 @@
+"""A board: what the variants of one task, dataset and split scored on the metric that ranks them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sceval.report.pairs import Pairs
+from sceval.report.text import missing, slug
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sceval.report.load import Results
+
+KEYS = ["task", "dataset", "split"]
+PREFERRED = ("S_final", "f1_macro", "macro_f1", "accuracy")
+"""Metrics that lead a board, first found first; elsewhere the first headline metric of the table leads."""
+NOTHING_TO_REMOVE = ("nothing to remove", "partial")
+"""Words in the note of a score that say that the cells carry no batch effect beyond chance."""
+RANKED = ("model", "baseline")
+
+
+@dataclass
+class Entry:
+    """One variant of a board; the numbers are those of the leading metric, pooled over runs."""
+
+    variant: str
+    model: str
+    regime: str
+    kind: str
+    n_runs: int = 0
+    value: float | None = None
+    value_low: float | None = None
+    value_high: float | None = None
+    scaled: float | None = None
+    low: float | None = None
+    high: float | None = None
+    rank: int | None = None
+    rank_low: int | None = None
+    rank_high: int | None = None
+    coverage: float | None = None
+    cpu_s: float | None = None
+    wall_s: float | None = None
+    tied: bool = False
+    uses_labels: bool = False
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
+    holes: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the variant competes: controls, and runs that saw labels, stand apart."""
+        return self.kind in RANKED and not self.uses_labels and self.value is not None
+
+
+@dataclass
+class Board:
+    """The variants of one task, dataset and split, best first; those without a score last."""
+
+    task: str
+    dataset: str
+    split: str
+    metric: str | None
+    direction: int
+    headline: bool
+    metrics: list[str]
+    entries: list[Entry]
+    absent: list[Entry]
+    pairs: Pairs
+    nothing_to_remove: str = ""
+    mdd: float | None = None
+
+    @property
+    def anchor(self) -> str:
+        """Id of the board in deep links."""
+        return slug(self.task, self.dataset, self.split)
+
+    @property
+    def ranked(self) -> list[Entry]:
+        """Variants that compete, best first."""
+        return [entry for entry in self.entries if entry.ranked]
+
+
+def boards(results: Results) -> list[Board]:
+    """Return one board for each task, dataset and split that was planned, run or scored.
+
+    The order is that of the dataset cards, then alphabetical.
+    """
+    import pandas as pd
+
+    keys = pd.concat([results[kind][KEYS] for kind in ("summary", "runs", "plan")]).drop_duplicates()
+    order = {card["dataset"]: place for place, card in enumerate(results.datasets)}
+    rows = [tuple(str(part) for part in key) for key in keys.itertuples(index=False)]
+    return [_board(results, key) for key in sorted(rows, key=lambda k: (k[0], order.get(k[1], len(order)), k[1], k[2]))]
+
+
+def group(table: pd.DataFrame, key: tuple[str, str, str]) -> pd.DataFrame:
+    """Return the rows of a table that belong to a task, dataset and split."""
+    return table[(table.task == key[0]) & (table.dataset == key[1]) & (table.split == key[2])]
+
+
+def _board(results: Results, key: tuple[str, str, str]) -> Board:
+    summary, scores = group(results["summary"], key), group(results["scores"], key)
+    metric, headline = _leading(summary)
+    lead = summary[summary.metric == metric]
+    direction = int(lead.direction.iloc[0]) if len(lead) else 1
+    variants = _variants(results, key)
+    rows = {row["variant"]: row for row in lead.to_dict("records")}
+    heads = list(dict.fromkeys(summary.metric[summary.headline & (summary.metric != metric)]))
+    cells = {(row["variant"], row["metric"]): row for row in summary[summary.metric.isin(heads)].to_dict("records")}
+    for entry in variants:
+        _fill(entry, rows.get(entry.variant))
+        entry.others = {head: cells[entry.variant, head] for head in heads if (entry.variant, head) in cells}
+    pairs = Pairs.of(group(results["differences"], key), metric, direction)
+    scored = sorted((e for e in variants if e.value is not None), key=lambda e: (-direction * e.value, e.variant))
+    # The order shown is that of the ranks, which decide; controls stand where their value puts them.
+    best = next((entry for entry in sorted(scored, key=_by_rank) if entry.ranked), None)
+    for entry in scored:
+        entry.tied = bool(best and entry.ranked and entry is not best and pairs.tied(best, entry))
+    if best and any(entry.tied for entry in scored):
+        best.tied = True
+    mdd = scores.mdd[(scores.metric == metric) & scores.mdd.notna()]
+    return Board(
+        *key,
+        metric=metric,
+        direction=direction,
+        headline=headline,
+        metrics=heads,
+        entries=scored,
+        absent=[entry for entry in variants if entry.value is None],
+        pairs=pairs,
+        nothing_to_remove=_nothing(scores),
+        mdd=float(mdd.median()) if len(mdd) else None,
+    )
+
+
+def _by_rank(entry: Entry) -> tuple[bool, int]:
+    return entry.rank is None, entry.rank or 0
+
+
+def _leading(summary: pd.DataFrame) -> tuple[str | None, bool]:
+    scored = summary[summary.value.notna()]
+    for table, headline in ((scored[scored.headline.fillna(False)], True), (scored, False)):
+        present = list(dict.fromkeys(table.metric))
+        if present:
+            wanted = [name for name in PREFERRED if name in present]
+            return (wanted or present)[0], headline
+    return None, False
+
+
+def _variants(results: Results, key: tuple[str, str, str]) -> list[Entry]:
+    """Every variant that any table knows, with what kept its runs from a score and the median cost of those that ran."""
+    runs, plan, summary = (group(results[kind], key) for kind in ("runs", "plan", "summary"))
+    entries: dict[str, Entry] = {}
+    for table in (plan, runs, summary):
+        for row in table[["variant", "model", "regime", "kind"]].drop_duplicates("variant").itertuples(index=False):
+            entries.setdefault(row.variant, Entry(row.variant, row.model, row.regime, row.kind))
+    flagged = runs.get("uses_labels")
+    for variant, entry in entries.items():
+        mine = runs[runs.variant == variant]
+        planned = plan[plan.variant == variant]
+        fine = mine[mine.status == "ok"]
+        for column in ("cpu_s", "wall_s"):
+            known = fine[column].dropna()
+            setattr(entry, column, float(known.median()) if len(known) else None)
+        entry.uses_labels = bool(flagged is not None and flagged[mine.index].fillna(False).astype(bool).any())
+        entry.holes = _holes(mine if len(mine) else planned)
+    return list(entries.values())
+
+
+def _holes(runs: pd.DataFrame) -> list[dict[str, Any]]:
+    bad = runs[runs.status != "ok"].copy()
+    bad["status"] = bad.status.replace("planned", "not_run")
+    bad["reason"] = bad.reason.fillna("no reason was recorded")
+    counts = bad.groupby(["status", "reason"], sort=False).size()
+    return [{"status": status, "reason": reason, "n": int(n)} for (status, reason), n in counts.items()]
+
+
+def _fill(entry: Entry, row: dict[str, Any] | None) -> None:
+    for name in () if row is None else ("value", "value_low", "value_high", "scaled", "low", "high", "coverage"):
+        setattr(entry, name, None if missing(row[name]) else float(row[name]))
+    for name in () if row is None else ("rank", "rank_low", "rank_high"):
+        setattr(entry, name, None if missing(row[name]) else int(row[name]))
+    entry.n_runs = 0 if row is None else int(row["n_runs"])
+
+
+def _nothing(scores: pd.DataFrame) -> str:
+    """Return the note that says that there is no batch effect to remove; empty where none does."""
+    notes = scores.note[scores.metric.isin(["S_final", "S_batch", "pcr"]) & scores.note.notna()]
+    return next((note for note in notes if any(word in note.lower() for word in NOTHING_TO_REMOVE)), "")
