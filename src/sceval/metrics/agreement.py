@@ -68,7 +68,7 @@ def ari(table: np.ndarray) -> float:
 
 
 def best_f1(table: np.ndarray, column: int) -> float:
-    """Highest F1, over clusters, of cluster (row) against the label in ``column``. Source: Luecken et al. 2022 (scIB)."""
+    """Highest F1, over clusters (rows), of a cluster against the label in ``column``. Source: scIB (Luecken 2022)."""
     if column >= table.shape[1]:
         return float("nan")
     size = table[:, column].sum()

@@ -7,6 +7,7 @@ import numpy as np
 from sceval.metrics import agreement, graph, pcr, silhouette
 from sceval.metrics.clustering import Clusterings, Sweep
 from sceval.metrics.coding import encode
+from sceval.metrics.geometry import neighbor_overlap
 from sceval.metrics.kbet import acceptance, label_tests
 from sceval.metrics.lisi import scale_mixing, scale_purity
 from sceval.metrics.space import Space
@@ -15,7 +16,8 @@ from sceval.metrics.within_label import cilisi_samples, kbet_samples, label_kern
 #: Ids in the order of the tables; see registry.py for what each is.
 IDS = (
     "nmi", "ari", "asw_label", "asw_batch", "pcr", "gc_scib", "gc_knn", "ilisi_knn", "ilisi_graph", "clisi_knn",
-    "clisi_graph", "kbet_label", "kbet50", "isolated_asw", "isolated_f1", "bras", "cilisi", "s_bio", "s_batch", "s_final",
+    "clisi_graph", "kbet_label", "kbet50", "isolated_asw", "isolated_f1", "bras", "cilisi",
+    "knn_overlap", "s_bio", "s_batch", "s_final",
 )  # fmt: skip
 _NAN = float("nan")
 
@@ -158,10 +160,12 @@ class IntegrationScorer:
         return f"{self.label_names[int(head.split()[1])]}:{rest}"
 
     def _prepare_pcr(self) -> None:
-        self._pcr_defined = False
+        self._pcr_defined, self._overlap = False, np.full(self.n, np.nan)
         if self.pre is None:
             self._findings.append("PCR undefined: no unintegrated principal components were given")
             return
+        # Kept beside the space: it needs all cells, not the labelled ones.
+        self._overlap = neighbor_overlap(self.all.X, self.pre, self.batches)
         if len(self.batch_names) < 2:
             return
         before = pcr.batch_r2(self.pre, self.batches)
@@ -207,6 +211,7 @@ class IntegrationScorer:
         self.values()
         keep = np.ones(self.n, dtype=bool)
         found = {name: self._spread(cells) for name, cells in self._cells.items()}
+        found["knn_overlap"] = self._overlap
         if len(self.batch_names) > 1:
             n_batches = len(self.batch_names)
             found["ilisi_knn"] = scale_mixing(self.all.lisi(keep, self.batches, n_batches), n_batches)
@@ -254,9 +259,10 @@ class IntegrationScorer:
         return out | composite_scores(out)
 
     def _batch_values(self, keep: np.ndarray) -> dict[str, float]:
+        overlap = silhouette.mean_by_label(self._overlap[keep], self.batches[keep])
         n_batches = len(np.unique(self.batches[keep]))
         if n_batches < 2:
-            return {}
+            return {"knn_overlap": overlap}
         columns = len(self.batch_names)
         after = pcr.batch_r2(self.all.X[keep], self.batches[keep])
         before = pcr.batch_r2(self.pre[keep], self.batches[keep]) if self._pcr_defined else _NAN
@@ -267,6 +273,7 @@ class IntegrationScorer:
             "ilisi_knn": float(scale_mixing(_median(mixing), n_batches)),
             "ilisi_graph": float(scale_mixing(_median(by_path), n_batches)),
             "kbet50": float(np.nanmean(self._kbet50(keep))),
+            "knn_overlap": overlap,
         }
 
     def _kbet50(self, keep: np.ndarray) -> np.ndarray:

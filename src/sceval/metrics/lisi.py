@@ -92,10 +92,10 @@ def lisi(probabilities: np.ndarray, codes: np.ndarray, n_codes: int) -> np.ndarr
 
 
 def scale_mixing(value, n_batches: int):
-    """iLISI on 0 (one batch around each cell) to 1 (all equally): (LISI - 1) / (B - 1)."""
+    """Scale iLISI: 0 for one batch around each cell, 1 for all equally: (LISI - 1) / (B - 1)."""
     return (value - 1.0) / (n_batches - 1.0) if n_batches > 1 else np.full_like(np.asarray(value, float), np.nan)
 
 
 def scale_purity(value, n_labels: int):
-    """cLISI on 0 (all labels around each cell) to 1 (its own alone): (K - LISI) / (K - 1)."""
+    """Scale cLISI: 0 for all labels around each cell, 1 for its own alone: (K - LISI) / (K - 1)."""
     return (n_labels - value) / (n_labels - 1.0) if n_labels > 1 else np.full_like(np.asarray(value, float), np.nan)

@@ -99,7 +99,7 @@ def _block(
     np.matmul(small[part] * np.float32(-2), small.T, out=near)
     near += norms
     # k groups that each hold a cell within `bound` prove that k cells lie within it.
-    if width > n or width % _GROUPS == 0 and width > _GROUPS and k <= _GROUPS:
+    if width > 4 * _GROUPS and k <= _GROUPS and width % _GROUPS == 0:
         summary = squared.reshape(len(part), -1, _GROUPS).min(axis=1)
     else:
         summary = near

@@ -82,7 +82,7 @@ def silhouette_samples(sums: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def batch_silhouettes(sums: np.ndarray, labels: np.ndarray, batches: np.ndarray) -> np.ndarray:
-    """``1 - |silhouette|`` of the batch inside each cell's own label; NaN where a label has one batch or as many as cells.
+    """``1 - |silhouette|`` of the batch inside each cell's label; NaN for labels of one batch or of as many as cells.
 
     Parameters
     ----------
