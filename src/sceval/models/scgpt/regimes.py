@@ -1,0 +1,94 @@
+"""How the weights of a checkpoint are used: what is fixed, what trains, what a new network looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sceval.models.scgpt.checkpoint import LoadReport, load_checkpoint
+from sceval.models.scgpt.config import ScGPTConfig
+from sceval.models.scgpt.network import BACKBONE, ScGPT
+from sceval.models.scgpt.vocabulary import Vocabulary
+
+#: What can be fixed. ``embeddings`` is the official annotation notebook's switch: every parameter whose name contains
+#: "encoder" but not "transformer_encoder". ``backbone`` is the study's word "frozen": heads alone train.
+FREEZABLE = ("none", "embeddings", "backbone")
+
+
+def freeze(model: ScGPT, what: str) -> None:
+    """Fix parts of a network: its parameters get no gradient from here on.
+
+    Raises
+    ------
+    ValueError
+        Unknown part.
+    """
+    if what not in FREEZABLE:
+        raise ValueError(f"cannot freeze {what!r}; choose one of {', '.join(FREEZABLE)}")
+    for name, parameter in model.named_parameters():
+        embedding = "encoder" in name and "transformer_encoder" not in name
+        fixed = embedding if what == "embeddings" else name.split(".", 1)[0] in (*BACKBONE, "batch_encoder")
+        if what != "none" and fixed:
+            parameter.requires_grad_(False)
+
+
+def training_mode(model: nn.Module) -> None:
+    """Training mode for what trains; parts that are fixed entirely stay in evaluation mode.
+
+    Dropout in a fixed backbone would only add noise, and its batch statistics would move although nothing trains.
+    """
+    model.train()
+    for module in model.children():
+        parameters = list(module.parameters())
+        if parameters and not any(p.requires_grad for p in parameters):
+            module.eval()
+
+
+def new_network(vocabulary: Vocabulary, params: dict[str, Any], seed: int, **parts: Any) -> ScGPT:
+    """Build a network with random weights at the size that the parameters name."""
+    config = ScGPTConfig(
+        n_tokens=max(vocabulary.ids.values()) + 1,
+        pad_id=vocabulary.pad_id,
+        d_model=params["d_model"],
+        n_heads=params["n_heads"],
+        d_ff=params["d_ff"] or params["d_model"],
+        n_layers=params["n_layers"],
+        dropout=params["dropout"],
+        attention_dropout=params["attention_dropout"],
+        **parts,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ScGPT(config)
+
+
+def network_for(
+    weights: Path | None,
+    vocabulary_of: Callable[[], Vocabulary],
+    params: dict[str, Any],
+    seed: int,
+    **parts: Any,
+) -> tuple[ScGPT, Vocabulary, LoadReport | None]:
+    """Load the checkpoint with other parts (heads, batch terms), or build a new network where there is none.
+
+    Parameters
+    ----------
+    weights
+        Checkpoint folder, or None for random weights.
+    vocabulary_of
+        Makes the vocabulary of a new network.
+    params
+        Resolved parameters; sizes are read for a new network only.
+    **parts
+        Fields of :class:`ScGPTConfig`.
+    """
+    if weights is None:
+        vocabulary = vocabulary_of()
+        return new_network(vocabulary, params, seed, **parts), vocabulary, None
+    parts |= {"dropout": params["dropout"], "attention_dropout": params["attention_dropout"]}
+    model, vocabulary, report, _ = load_checkpoint(weights, seed=seed, **parts)
+    return model, vocabulary, report
