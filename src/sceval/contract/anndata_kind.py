@@ -83,6 +83,12 @@ def _check_slot(where: str, cells: CellFile, slot: dict[str, Any]) -> list[Probl
                     f"{where}, row {int(np.argmax(empty))}", f"{int(empty.sum())} missing values", "a value in each row"
                 )
             )
+    if slot.get("columns"):
+        names = _slot(cells, slot["columns"])
+        n_names = 0 if names is None else len(names)
+        if n_names != value.shape[1]:
+            found = f"{value.shape[1]} columns and {n_names} names in {slot['columns']}"
+            problems.append(Problem(where, found, "one name for each column"))
     allowed = slot.get("values")
     if allowed:
         found = sorted(

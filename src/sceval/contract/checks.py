@@ -77,9 +77,24 @@ def unit_interval(values: np.ndarray) -> Finding:
     )
 
 
+def row_sums(values: np.ndarray) -> Finding:
+    """Rows that sum to 1, with room for rounding."""
+    total = np.asarray(values, dtype=np.float64).sum(axis=1)
+    bad = ~(np.abs(total - 1) <= 1e-3)
+    return (
+        (
+            f"{int(bad.sum())} rows that do not sum to 1, first {total[bad][0]:.3g} at {_place(total, bad)}",
+            "rows that sum to 1",
+        )
+        if bad.any()
+        else None
+    )
+
+
 CHECKS: dict[str, Callable[..., Finding]] = {
     "finite": finite,
     "nonnegative": nonnegative,
     "counts": counts,
     "unit_interval": unit_interval,
+    "row_sums": row_sums,
 }

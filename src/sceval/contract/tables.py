@@ -62,11 +62,14 @@ def write(kind: str, folder: Path, rows: list[dict[str, Any]] | pd.DataFrame, *,
     for suffix in ("parquet", "csv") if csv else ("parquet",):
         path = folder / f"{kind}.{suffix}"
         part = path.with_name(f".{path.name}.part")
-        if suffix == "parquet":
-            table.to_parquet(part, index=False)
-        else:
-            table.to_csv(part, index=False)
-        part.replace(path)
+        try:
+            if suffix == "parquet":
+                table.to_parquet(part, index=False)
+            else:
+                table.to_csv(part, index=False)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)  # gone already where all went well
     return table
 
 
@@ -81,7 +84,10 @@ def read(kind: str, path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+        else:  # only an empty field is missing: a label or a dataset may well be called "NA"
+            table = pd.read_csv(path, keep_default_na=False, na_values=[""], float_precision="round_trip")
     except FileNotFoundError as error:
         raise ContractError([Problem(str(path), "no such file", f"a table of kind {kind}")]) from error
     except (OSError, ValueError) as error:
