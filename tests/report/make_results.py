@@ -47,10 +47,10 @@ HOLES = {
     ("cell_type_annotation", "late"): ("not_run", "the workflow ended before it started"),
 }
 METRICS = {
-    "batch_integration": ["S_final", "S_bio", "S_batch", "nmi", "ari", "asw_label", "pcr", "ilisi_knn", "bras"],
-    "cell_type_annotation": ["f1_macro", "accuracy", "balanced_accuracy", "log_loss", "brier"],
+    "batch_integration": ["s_final", "s_bio", "s_batch", "nmi", "ari", "asw_label", "pcr", "ilisi_knn", "bras"],
+    "cell_type_annotation": ["macro_f1", "accuracy", "balanced_accuracy", "log_loss", "brier"],
 }
-HEADLINE = {"S_final", "S_bio", "S_batch", "f1_macro", "accuracy"}
+HEADLINE = {"s_final", "s_bio", "s_batch", "macro_f1", "accuracy"}
 LOWER = {"log_loss", "brier"}
 
 
@@ -137,7 +137,7 @@ class _Book:
             for number in range(seeds):
                 self._run(who, number, cpu, task)
             for metric in METRICS[task]:
-                base = {"S_bio": bio, "S_batch": lost, "S_final": 0.6 * bio + 0.4 * lost}.get(metric, bio)
+                base = {"s_bio": bio, "s_batch": lost, "s_final": 0.6 * bio + 0.4 * lost}.get(metric, bio)
                 self._score(who, metric, base + self.rng.normal(0, 0.005), seeds)
         self._rank(start)
         self._holes(task, dataset, split)
@@ -168,7 +168,7 @@ class _Book:
         self.plan.append({**head, "status": status, "reason": reason, **rest})
 
     def _score(self, who: dict[str, Any], metric: str, value: float, seeds: int) -> None:
-        null = who["dataset"] == "pbmc68k_lanes" and metric in ("pcr", "S_final", "S_batch")
+        null = who["dataset"] == "pbmc68k_lanes" and metric in ("pcr", "s_final", "s_batch")
         undefined = null and metric == "pcr"
         lower = metric in LOWER
         value = None if undefined else (1 - value if lower else value)
@@ -180,7 +180,7 @@ class _Book:
         scaled[1:] = sorted(scaled[1:]) if scaled[1] is not None else scaled[1:]
         numbers |= {"scaled": scaled[0], "low": scaled[1], "high": scaled[2]}
         marks = {"headline": metric in HEADLINE, "informative": metric != "asw_label"}
-        note = "partial: nothing to remove, PCR is undefined" if null else None
+        note = "PCR undefined: there is nothing to remove; s_batch and s_final are partial" if null else None
         note = "demoted: a constant embedding scores above hvg_pca" if metric == "asw_label" else note
         more = {"unit": "cell", "n_units": 700, "mdd": 0.05, "note": note, "anchor0": anchors[0], "anchor1": anchors[1]}
         for seed in range(seeds):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sceval.metrics.registry import RANK_BY
 from sceval.report.pairs import Pairs
 from sceval.report.text import missing, slug
 
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
     from sceval.report.load import Results
 
 KEYS = ["task", "dataset", "split"]
-PREFERRED = ("S_final", "f1_macro", "macro_f1", "accuracy")
-"""Metrics that lead a board, first found first; elsewhere the first headline metric of the table leads."""
-NOTHING_TO_REMOVE = ("nothing to remove", "partial")
-"""Words in the note of a score that say that the cells carry no batch effect beyond chance."""
+NOTHING_TO_REMOVE = "nothing to remove"
+"""Words in a note or a finding that say that the cells carry no batch effect beyond chance."""
+LABEL_FREE = ("batch_integration", "multiomic_integration")
+"""Tasks in which a run that sees labels is ranked apart."""
 RANKED = ("model", "baseline")
 
 
@@ -101,7 +102,7 @@ def group(table: pd.DataFrame, key: tuple[str, str, str]) -> pd.DataFrame:
 
 def _board(results: Results, key: tuple[str, str, str]) -> Board:
     summary, scores = group(results["summary"], key), group(results["scores"], key)
-    metric, headline = _leading(summary)
+    metric, headline = _leading(summary, key[0])
     lead = summary[summary.metric == metric]
     direction = int(lead.direction.iloc[0]) if len(lead) else 1
     variants = _variants(results, key)
@@ -129,7 +130,7 @@ def _board(results: Results, key: tuple[str, str, str]) -> Board:
         entries=scored,
         absent=[entry for entry in variants if entry.value is None],
         pairs=pairs,
-        nothing_to_remove=_nothing(scores),
+        nothing_to_remove=_nothing(scores, results["findings"], key),
         mdd=float(mdd.median()) if len(mdd) else None,
     )
 
@@ -138,13 +139,13 @@ def _by_rank(entry: Entry) -> tuple[bool, int]:
     return entry.rank is None, entry.rank or 0
 
 
-def _leading(summary: pd.DataFrame) -> tuple[str | None, bool]:
+def _leading(summary: pd.DataFrame, task: str) -> tuple[str | None, bool]:
+    """Return the metric that makes the rank: the registry's for the task, else the first headline metric scored."""
     scored = summary[summary.value.notna()]
     for table, headline in ((scored[scored.headline.fillna(False)], True), (scored, False)):
         present = list(dict.fromkeys(table.metric))
         if present:
-            wanted = [name for name in PREFERRED if name in present]
-            return (wanted or present)[0], headline
+            return RANK_BY[task] if RANK_BY.get(task) in present else present[0], headline
     return None, False
 
 
@@ -163,7 +164,7 @@ def _variants(results: Results, key: tuple[str, str, str]) -> list[Entry]:
         for column in ("cpu_s", "wall_s"):
             known = fine[column].dropna()
             setattr(entry, column, float(known.median()) if len(known) else None)
-        entry.uses_labels = bool(flagged is not None and flagged[mine.index].fillna(False).astype(bool).any())
+        entry.uses_labels = key[0] in LABEL_FREE and bool(flagged is not None and flagged[mine.index].fillna(False).astype(bool).any())
         entry.holes = _holes(mine if len(mine) else planned)
     return list(entries.values())
 
@@ -184,7 +185,17 @@ def _fill(entry: Entry, row: dict[str, Any] | None) -> None:
     entry.n_runs = 0 if row is None else int(row["n_runs"])
 
 
-def _nothing(scores: pd.DataFrame) -> str:
-    """Return the note that says that there is no batch effect to remove; empty where none does."""
-    notes = scores.note[scores.metric.isin(["S_final", "S_batch", "pcr"]) & scores.note.notna()]
-    return next((note for note in notes if any(word in note.lower() for word in NOTHING_TO_REMOVE)), "")
+def _nothing(scores: pd.DataFrame, findings: pd.DataFrame, key: tuple[str, str, str]) -> str:
+    """Return the sentence that says that there is no batch effect to remove; empty where none does.
+
+    It stands in the note of a score or among the findings; without it a composite marked `partial` whose PCR is
+    undefined in every run says the same.
+    """
+    about = (findings.task == key[0]) & (findings.dataset == key[1])
+    own = findings.finding[findings.run_id.isin(scores.run_id) | (about & (findings.run_id.fillna("") == ""))]
+    for sentence in [*scores.note.dropna(), *own.dropna()]:
+        if NOTHING_TO_REMOVE in sentence.lower():
+            return sentence
+    composite, pcr = scores[scores.metric.isin(["s_final", "s_batch"])], scores[scores.metric == "pcr"]
+    partial = [note for note in composite.note.dropna() if "partial" in note.lower()]
+    return partial[0] if partial and len(pcr) and pcr.value.isna().all() else ""

@@ -81,6 +81,7 @@ def render(results: Results) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= _filters()
+    environment.filters["metric"] = methods.label
     script = assets.script()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     page = environment.get_template("report.html.j2").render(
@@ -107,6 +108,7 @@ def _content(results: Results) -> dict[str, Any]:
         "maps_json": _json({gallery.anchor: gallery.payload() for gallery in galleries}),
         "class_pages": classes.class_pages(results, all_boards),
         "run_rows": rows,
+        "silent": tables.silent(rows, ("peak_gpu_mb", "genes_recognised", "cells_per_s")),
         "status_counts": tables.status_counts(rows),
         "finding_rows": tables.finding_rows(results),
         "cards": tables.dataset_cards(results),
@@ -119,7 +121,7 @@ def _content(results: Results) -> dict[str, Any]:
 
 
 def _filters() -> dict[str, Any]:
-    names = ("number", "interval", "significant", "seconds", "megabytes", "share", "slug", "words", "listing")
+    names = ("number", "interval", "significant", "seconds", "megabytes", "share", "slug", "words", "listing", "code")
     return {name: getattr(text, name) for name in names}
 
 

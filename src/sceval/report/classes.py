@@ -58,7 +58,8 @@ def class_pages(results: Results, boards: list[Board]) -> list[ClassPage]:
 
 def _page(board: Board, counts: pd.DataFrame, scores: pd.DataFrame) -> ClassPage:
     matrices = []
-    for entry in board.entries + board.absent:
+    # Those that compete come first: an oracle's matrix is of less interest than the winner's.
+    for entry in [*board.ranked, *(e for e in board.entries if not e.ranked), *board.absent]:
         own = counts[counts.variant == entry.variant]
         if len(own):
             matrices.append(_matrix(board, entry, own, scores[scores.variant == entry.variant]))

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
+from sceval.report.methods import label
 from sceval.report.text import KIND_LABEL, interval, number, seconds
 
 if TYPE_CHECKING:
     from sceval.report.boards import Board, Entry
 
-BAR_WIDTH, BAR_HEIGHT = 220, 22
+BAR_WIDTH, BAR_HEIGHT = 180, 22
+PLACES = (
+    *((9, 4, "start"), (0, -10, "middle"), (-9, 4, "end"), (0, 19, "middle"), (9, -8, "start"), (9, 16, "start")),
+    *((-9, -8, "end"), (-9, 16, "end")),
+)
+"""Where a name may stand beside its mark, best first."""
 LIMITS = (-0.75, 1.75)
 """Ends beyond these on the two-anchor scale are drawn as an arrow, so that one wild run does not squash the others."""
 
@@ -103,6 +109,8 @@ def scatter(board: Board) -> Markup | None:
         steps = f"M{sx(math.log10(front[0].cpu_s))} {sy(front[0].value)}"
         steps += "".join(f"H{sx(math.log10(e.cpu_s))}V{sy(e.value)}" for e in front[1:]) + f"H{width - right}"
         parts.append(f'<path class="front" d="{steps}"/>')
+    flat = zip(front, [*(e.cpu_s for e in front[1:]), 10.0**high], strict=True)
+    lines = [(sx(math.log10(e.cpu_s)) + 8, sy(e.value) - 1, sx(math.log10(to)), sy(e.value) + 1) for e, to in flat]
     places = [(sx(math.log10(e.cpu_s)), sy(e.value)) for e in entries]
     for entry, (x, y) in zip(entries, places, strict=True):
         tip = f"{entry.variant} ({KIND_LABEL[entry.kind]}): {number(entry.value)} {interval(entry.value_low, entry.value_high)}, {seconds(entry.cpu_s)} CPU"
@@ -110,11 +118,11 @@ def scatter(board: Board) -> Markup | None:
         if entry.value_low is not None and entry.value_high is not None:
             whisker = f'<path class="whisker {entry.kind}" d="M{x} {sy(entry.value_low)}V{sy(entry.value_high)}"/>'
         parts.append(f"<g><title>{escape(tip)}</title>{whisker}{marker(entry.kind, x, y, 5)}</g>")
-    parts.append(_labels(entries, places, front, width))
+    parts.append(_labels(entries, places, front, lines, width))
     better = "higher is better" if board.direction == 1 else "lower is better"
     parts.append(f'<text class="title" x="{(left + width - right) / 2}" y="{height - 8}">CPU seconds of a run (log scale)</text>')
-    parts.append(f'<text class="title" transform="translate(13 {(top + height - bottom) / 2}) rotate(-90)">{escape(board.metric)} ({better})</text>')
-    name = escape(f"{board.metric} against CPU seconds on {board.dataset}")
+    parts.append(f'<text class="title" transform="translate(13 {(top + height - bottom) / 2}) rotate(-90)">{escape(label(board.metric))} ({better})</text>')
+    name = escape(f"{label(board.metric)} against CPU seconds on {board.dataset}")
     return Markup(f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{name}">{"".join(parts)}</svg>')
 
 
@@ -140,16 +148,16 @@ def ticks(low: float, high: float, wanted: int = 6) -> list[float]:
     return [round(n * step, 10) for n in range(first, math.floor(high / step) + 1)]
 
 
-def _labels(entries: list[Entry], places: list[tuple[float, float]], front: list[Entry], width: float) -> str:
+def _labels(entries: list[Entry], places: list[tuple[float, float]], front: list[Entry], lines: list[tuple], width: float) -> str:
     """Name the points; a name that would cover another name or a mark is left to the table and to the tool tip."""
-    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in places]
+    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in places] + lines
     order = sorted(range(len(entries)), key=lambda n: (entries[n] not in front, not entries[n].ranked))
     parts = []
     for n in order:
         (x, y), name = places[n], entries[n].variant
         name = name if len(name) <= 28 else name[:27] + "…"
         wide = 6.3 * len(name)
-        for dx, dy, anchor in ((9, 4, "start"), (-9, 4, "end"), (0, -10, "middle"), (0, 19, "middle"), (9, -8, "start"), (9, 16, "start")):
+        for dx, dy, anchor in PLACES:
             x0 = x + dx - {"start": 0, "middle": wide / 2, "end": wide}[anchor]
             box = (x0, y + dy - 10, x0 + wide, y + dy + 2)
             if box[0] < 58 or box[2] > width or box[1] < 4 or box[3] > 336:

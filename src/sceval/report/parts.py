@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sceval.report.boards import Board, Entry
     from sceval.report.load import Results
 
-COMPOSITES = ("S_final", "S_bio", "S_batch")
+COMPOSITES = ("s_final", "s_bio", "s_batch")
 
 
 @dataclass

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 from sceval.report.figures import Scale, marker, ticks
+from sceval.report.methods import label
 from sceval.report.text import interval, number, slug
 
 if TYPE_CHECKING:
@@ -70,10 +71,10 @@ def _family(name: str, task: str, split: str, metric: str, group: dict[float, Bo
     family = Family(name, task, split, metric, strengths)
     ground = "".join(f'<path class="ghost" d="{_path(line, sx, sy)}"/>' for line in lines.values())
     axis = "".join(
-        f'<path class="grid" d="M{LEFT} {sy(t)}H{WIDTH - RIGHT}"/><text class="ty" x="{LEFT - 5}" y="{sy(t) + 3.5}">{number(t, 1)}</text>'
+        f'<path class="grid" d="M{LEFT} {sy(t)}H{WIDTH - RIGHT}"/><text class="ty sm" x="{LEFT - 5}" y="{sy(t) + 3.5}">{t:g}</text>'
         for t in ticks(sy.low, sy.high, 4)
     )
-    axis += "".join(f'<text class="tx" x="{sx(s)}" y="{HEIGHT - 7}">{s:g}</text>' for s in strengths)
+    axis += "".join(f'<text class="tx sm" x="{sx(s)}" y="{HEIGHT - 7}">{s:g}</text>' for s in strengths)
     family.symbol = Markup(f'<symbol id="{family.anchor}-ground" viewBox="0 0 {WIDTH} {HEIGHT}">{axis}{ground}</symbol>')
     last = group[strengths[-1]]
     order = [entry.variant for entry in last.entries] + [v for v in lines if v not in {e.variant for e in last.entries}]
@@ -95,7 +96,7 @@ def _panel(family: Family, variant: str, line: dict[float, Entry], sx: Scale, sy
         band = f'<path class="band {kind}" d="M{"L".join(upper + lower)}z"/>'
     marks = "".join(marker(kind, sx(s), sy(e.value), 3) for s, e in line.items())
     drawing = f'<use href="#{family.anchor}-ground"/>{band}<path class="line {kind}" d="{_path(line, sx, sy)}"/>{marks}'
-    name = escape(f"{variant}: {family.metric} over effect strength")
+    name = escape(f"{variant}: {label(family.metric)} over effect strength")
     svg = Markup(f'<svg class="panel" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{name}">{drawing}</svg>')
     values = [
         f"{number(line[s].value)} {interval(line[s].value_low, line[s].value_high)}".strip() if s in line else "–"

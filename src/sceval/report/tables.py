@@ -35,6 +35,11 @@ def run_rows(results: Results) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda r: (order.index(r["status"]) == 0, r["task"], r["dataset"], r["split"], r["variant"], r["seed"]))
 
 
+def silent(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> set[str]:
+    """Return the columns in which no run has a value; a table need not show them."""
+    return {name for name in columns if all(row.get(name) is None for row in rows)}
+
+
 def status_counts(rows: list[dict[str, Any]]) -> dict[str, int]:
     """Count the runs by status, every status named."""
     return {status: sum(row["status"] == status for row in rows) for status in STATUS_LABEL}

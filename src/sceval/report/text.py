@@ -6,6 +6,8 @@ import math
 import re
 from typing import Any
 
+from markupsafe import Markup, escape
+
 MINUS = "−"
 KIND_LABEL = {
     "model": "model",
@@ -108,6 +110,12 @@ def listing(names: list[str], most: int = 4) -> str:
 def slug(*parts: str) -> str:
     """Return an id for a deep link made of letters, digits, `-` and `_`."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(parts)).strip("-")
+
+
+def code(prose: str) -> Markup:
+    """Return prose as HTML, escaped, with what stands between backticks as code."""
+    parts = re.split(r"`([^`]+)`", prose)
+    return Markup("").join(Markup("<code>{}</code>").format(p) if n % 2 else escape(p) for n, p in enumerate(parts))
 
 
 def words(identifier: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from sceval.report.boards import Board, Entry
+from sceval.report.methods import label
 from sceval.report.pairs import Gain
 from sceval.report.text import cost, difference, interval, listing, number, words
 
@@ -72,7 +73,7 @@ def _name(entry: Entry) -> Markup:
 
 def _use(board: Board, pick: Entry, where: Markup) -> Markup:
     ends = interval(pick.value_low, pick.value_high, 2) or "(no interval: too few units)"
-    return Markup("Use {} on {}: {} {} {}.").format(_name(pick), where, board.metric, number(pick.value, 2), ends)
+    return Markup("Use {} on {}: {} {} {}.").format(_name(pick), where, label(board.metric), number(pick.value, 2), ends)
 
 
 def _cheapest(best: Entry, tied: list[Entry], board: Board) -> Entry:
@@ -128,11 +129,11 @@ def _nothing_to_remove(board: Board, where: Markup, ties: list[Markup]) -> Verdi
         cheapest = min(baselines, key=lambda e: (e.cpu_s is None, e.cpu_s or 0))
         ends = interval(cheapest.value_low, cheapest.value_high, 2)
         advice = Markup("Leave the cells as they are ({}: {} {} {}).").format(
-            _name(cheapest), board.metric, number(cheapest.value, 2), ends
+            _name(cheapest), label(board.metric), number(cheapest.value, 2), ends
         )
     top = min(board.ranked, key=lambda e: (e.rank is None, e.rank or 0))
     order = Markup("What can still be measured puts {} first ({} {} {}).").format(
-        _name(top), board.metric, number(top.value, 2), interval(top.value_low, top.value_high, 2)
+        _name(top), label(board.metric), number(top.value, 2), interval(top.value_low, top.value_high, 2)
     )
     return Verdict("nothing_to_remove", "nothing to remove", None, [text, _tidy(advice), _tidy(order), *ties])
 
