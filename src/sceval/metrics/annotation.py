@@ -21,9 +21,9 @@ _BINS = 15
 class Annotation:
     """Scores of one set of predictions.
 
-    ``values``: id to number. ``units``: per-cell ``accuracy`` (0 or 1), ``log_loss`` and ``brier``. ``classes``: names in
-    the order of the tables. ``per_class``: name, cells, predicted, precision, recall, f1, in_macro. ``confusion``: true
-    x predicted, the last column being ``unassigned``. ``findings``: sentences.
+    ``values``: id to number. ``units``: per-cell ``accuracy`` (0 or 1), ``log_loss`` and ``brier``. ``classes``: names
+    in the order of the tables. ``per_class``: name, cells, predicted, precision, recall, f1, in_macro. ``confusion``:
+    true x predicted, the last column being ``unassigned``. ``findings``: sentences.
     """
 
     values: dict[str, float]
@@ -61,7 +61,8 @@ def annotation_values(
     Raises
     ------
     ValueError
-        On lengths that differ, no cells, a true type called ``unassigned``, or probabilities that are negative, not finite or do not sum to 1.
+        On lengths that differ, no cells, a true type called ``unassigned``, or probabilities that are
+        negative, not finite or do not sum to 1.
     """
     true, pred = np.asarray(y_true).astype(str), np.asarray(y_pred).astype(str)
     if len(true) != len(pred) or not len(true):
@@ -111,7 +112,7 @@ def annotation_values(
 
 
 def class_scores(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Precision, recall and F1 of each class from a confusion matrix (true x predicted); 0 where the denominator is 0."""
+    """Precision, recall and F1 of each class from a confusion matrix (true x predicted); 0 where nothing divides."""
     hit = np.diagonal(table)
     predicted, true = table.sum(axis=0)[: len(hit)], table.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,4 +1,4 @@
-"""A geometry metric beside the composite scores: does the embedding keep each batch's own neighbourhoods?
+"""A geometry metric beside the composite scores: whether the embedding keeps each batch's own neighbourhoods.
 
 Islands of labels score high on every scIB metric and destroy the geometry (Wang, Leskovec and Regev 2025).
 """

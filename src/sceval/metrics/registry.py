@@ -10,8 +10,8 @@ from sceval.metrics.declarations import ANNOTATION, INTEGRATION
 ANCHOR_RULES = {
     "blind control / label oracle": "0: best blind control (random, batch one-hot, log-total) by its mean over seeds; "
     "1: label oracle with noise",
-    "unintegrated PCA / permuted batches": "0: unintegrated PCA of log CP10k; 1: the same PCA with the batches permuted "
-    "inside each type",
+    "unintegrated PCA / permuted batches": "0: unintegrated PCA of log CP10k; 1: the same PCA with the batches "
+    "permuted inside each type",
     "blind control / oracle without batch": "0: the blind control with the best S_final (one run for all three); "
     "1: oracle without batch",
     "blind controls / 1": "0: best of majority, stratified random, log-total regression; 1: one",
@@ -27,9 +27,9 @@ RANK_BY = {"batch_integration": "s_final", "multiomic_integration": "s_final", "
 class Metric:
     """One metric.
 
-    ``low``, ``high``: range of possible values; ``direction``: +1 where high is good, -1 where low is. ``unit``: what is
-    resampled for its interval. ``needs``: what it is computed from. ``blind_to``: what it cannot see. ``headline``: the
-    tasks whose rank it takes part in.
+    ``range``: lowest and highest possible value; ``direction``: +1 where high is good, -1 where low is. ``unit``: what
+    is resampled for its interval. ``needs``: what it is computed from. ``blind_spots``: what it cannot see.
+    ``headline``: the tasks whose rank it takes part in.
     """
 
     id: str
@@ -37,14 +37,13 @@ class Metric:
     version: str
     group: str
     tasks: tuple[str, ...]
-    low: float
-    high: float
+    range: tuple[float, float]
     direction: int
     unit: str
     needs: tuple[str, ...]
     anchors: str
-    definition: str
-    blind_to: str
+    formula: str
+    blind_spots: str
     reference: str
     headline: tuple[str, ...] = ()
 
@@ -106,17 +105,17 @@ def document() -> str:
         for m in entries:
             shown = f"**`{m.id}`**" if m.headline else f"`{m.id}`"
             better = "high" if m.direction > 0 else "low"
-            span = f"{_number(m.low)} to {_number(m.high)}"
+            span = f"{_number(m.range[0])} to {_number(m.range[1])}"
             lines.append(f"| {shown} | {m.name} | {span} | {better} | {m.group} | {m.anchors} | {m.version} |")
         for m in entries:
             lines += [
                 "",
                 f"### `{m.id}`: {m.name}",
                 "",
-                m.definition,
+                m.formula,
                 "",
                 f"- Needs: {', '.join(m.needs)}. Resampled: {m.unit}.",
-                f"- Blind to: {m.blind_to}",
+                f"- Blind to: {m.blind_spots}",
                 f"- Reference: {m.reference}",
             ]
     return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
 """Intervals by the jackknife: which cells each replicate keeps, and what the spread of the replicates says.
 
-Cells are never drawn twice: copies at distance zero break LISI, kBET and Leiden. Sources: Efron and Stein 1981 (delete-1
-jackknife), Shao and Wu 1989 (delete-d with random subsets; valid for medians too as d grows with n).
+Cells are never drawn twice: copies at distance zero break LISI, kBET and Leiden. Sources: Efron and Stein 1981
+(delete-1 jackknife), Shao and Wu 1989 (delete-d with random subsets; valid for medians too as d grows with n).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Plan:
     """Which cells each replicate keeps.
 
     ``masks``: replicates x cells, True = kept. ``scale``: standard error = scale x standard deviation of the
-    replicates (n - 1 in its denominator). ``unit``: what was left out, ``n_units`` how many there are, ``df`` the degrees
-    of freedom of the interval, ``note`` the sentence for the table.
+    replicates (n - 1 in its denominator). ``unit``: what was left out, ``n_units`` how many there are, ``df`` the
+    degrees of freedom of the interval, ``note`` the sentence for the table.
     """
 
     masks: np.ndarray
@@ -89,7 +89,7 @@ def replicates(
 
 
 def _subsets(n: int, R: int, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    kept = min(max(int(round(_KEPT * n)), 1), n - 1)
+    kept = min(max(round(_KEPT * n), 1), n - 1)
     masks = np.zeros((R, n), dtype=bool)
     for row in masks:
         row[rng.choice(n, kept, replace=False)] = True
