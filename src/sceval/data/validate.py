@@ -14,7 +14,9 @@ from sceval.data.sheets import Sheet, nearest
 
 
 def _counts(values: np.ndarray | None) -> dict[str, int]:
-    return dict(sorted(Counter(str(value) for value in values if value is not None).items())) if values is not None else {}
+    return (
+        dict(sorted(Counter(str(value) for value in values if value is not None).items())) if values is not None else {}
+    )
 
 
 def dataset_card(row: dict[str, Any], data: CellFile) -> dict[str, Any]:
@@ -24,6 +26,7 @@ def dataset_card(row: dict[str, Any], data: CellFile) -> dict[str, Any]:
     card = {key: row[key] for key in ("dataset", "path", "organism", "matrix", "tasks", "query", "source", "licence")}
     return card | {
         "row": row["row"],
+        "sheet_row": row,
         "title": row["title"] or row["dataset"],
         "n_cells": data.n_obs,
         "n_genes": data.n_vars,
@@ -57,7 +60,9 @@ def task_problems(card: dict[str, Any], task: str, sheet: str) -> list[Problem]:
 def check_choice(name: str, chosen: list[str], known: list[str]) -> list[Problem]:
     """Return a problem for each chosen word that is not known, with the nearest right one."""
     expected = f"one of {', '.join(known)}"
-    return [Problem(f"--{name}", repr(word), f"{expected}{nearest(word, known)}") for word in chosen if word not in known]
+    return [
+        Problem(f"--{name}", repr(word), f"{expected}{nearest(word, known)}") for word in chosen if word not in known
+    ]
 
 
 def validate(

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from sceval import contract
+from sceval.contract.fingerprint import fingerprint
 from sceval.models.outputs import write_result
 from sceval.models.params import check_params
 from sceval.models.request import Info, NotApplicable, Request, Verb
@@ -25,6 +26,9 @@ def info_json(info: Info) -> dict[str, Any]:
     """Return an `Info` as the JSON that `sceval-model info` prints."""
     out = dataclasses.asdict(info)
     out["params"] = {param.name: param.schema() for param in info.params}
+    out["code"] = fingerprint(
+        "contract", "data", "training", "models/program.py", "models/outputs.py", f"models/{info.name}"
+    )
     return out
 
 

@@ -110,7 +110,9 @@ class _Planner:
                 "dataset": card["dataset"],
                 "path": card["path"],
                 "query": card["query"] if split == "inter" else "",
-                "query_path": self.cards[card["query"]]["path"] if split == "inter" and card["query"] in self.cards else "",
+                "query_path": self.cards[card["query"]]["path"]
+                if split == "inter" and card["query"] in self.cards
+                else "",
                 "task": task,
                 "split": split,
                 "split_seed": split_seed,
@@ -121,7 +123,9 @@ class _Planner:
         )
         return view_id
 
-    def executed(self, row: dict, view_id: str, verb: str, model: dict, info: dict, regime: str, seed: int, **more: Any) -> None:
+    def executed(
+        self, row: dict, view_id: str, verb: str, model: dict, info: dict, regime: str, seed: int, **more: Any
+    ) -> None:
         """Register a run that RUN executes."""
         own = verb not in (TASK_IMAGE_PROBE, "oracle")
         task_image = self.settings.task_images.get(row["task"], "")
@@ -141,13 +145,23 @@ class _Planner:
             "cpus": self.settings.cpus,
             "memory_mb": max(self.settings.memory_mb, int(info.get("memory_mb", 0))),
             "time_s": self.settings.time_s,
-            "gpu": 1 if info.get("gpu") == "required" or (info.get("gpu") == "optional" and self.settings.device == "cuda") else 0,
+            "gpu": 1
+            if info.get("gpu") == "required" or (info.get("gpu") == "optional" and self.settings.device == "cuda")
+            else 0,
             "code": info.get("code", "") if own else self.settings.score_code,
         } | more
         run = self.plan.runs[row["run_id"]]
-        row.update(program=f"{run['program']} {verb}", image=run["image"], verb=verb, needs=run["needs"], output_of=row["run_id"])
+        row.update(
+            program=f"{run['program']} {verb}",
+            image=run["image"],
+            verb=verb,
+            needs=run["needs"],
+            output_of=row["run_id"],
+        )
 
-    def row(self, card: dict, task: str, split: str, split_seed: int, model: dict, regime: str, seed: int) -> dict[str, Any]:
+    def row(
+        self, card: dict, task: str, split: str, split_seed: int, model: dict, regime: str, seed: int
+    ) -> dict[str, Any]:
         """Return a new row of the plan; it counts as planned until a reason is written into it."""
         variant = variant_name(model["model"], regime, model["params"], model.get("defaults", model["params"]))
         row = {
@@ -192,7 +206,8 @@ class _Planner:
         existing = [
             row
             for row in self.plan.rows
-            if (row["dataset"], row["task"], row["model"], row["seed"]) == (card["dataset"], EMBEDDING_TASK, model["model"], seed)
+            if (row["dataset"], row["task"], row["model"], row["seed"])
+            == (card["dataset"], EMBEDDING_TASK, model["model"], seed)
             and row["regime"] == variant_regime
             and row["verb"] == "embed-cells"
         ]
@@ -221,7 +236,11 @@ class _Planner:
             self.not_applicable("; ".join(dict.fromkeys(reason for *_, reason in outcomes)), *where, regimes[0], 0)
             return
         for regime, verb, reason in outcomes:
-            reason = reason or model_reason(info, model, card, regime) or genes_reason(info, entry.get("genes"), card, regime)
+            reason = (
+                reason
+                or model_reason(info, model, card, regime)
+                or genes_reason(info, entry.get("genes"), card, regime)
+            )
             if reason:
                 self.not_applicable(reason, *where, regime, 0)
                 continue
@@ -229,7 +248,16 @@ class _Planner:
                 self.one_run(*where, info, regime, verb, seed)
 
     def one_run(
-        self, card: dict, task: str, split: str, split_seed: int, model: dict, info: dict, regime: str, verb: str, seed: int
+        self,
+        card: dict,
+        task: str,
+        split: str,
+        split_seed: int,
+        model: dict,
+        info: dict,
+        regime: str,
+        verb: str,
+        seed: int,
     ) -> None:
         """Plan one run that is applicable."""
         needs = self.embedding(card, model, info, regime, seed) if verb == TASK_IMAGE_PROBE else ""
@@ -258,7 +286,9 @@ class _Planner:
             for split_seed in seeds:
                 for model in self.models:
                     if reason:
-                        self.not_applicable(reason, card, task, split, split_seed, model, (model["regimes"] or ["scratch"])[0], 0)
+                        self.not_applicable(
+                            reason, card, task, split, split_seed, model, (model["regimes"] or ["scratch"])[0], 0
+                        )
                     else:
                         self.model_runs(card, task, split, split_seed, model)
                 if not reason:

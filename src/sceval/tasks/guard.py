@@ -68,7 +68,8 @@ def embedding(path: Path, view: CellFile) -> tuple[np.ndarray, list[str]]:
         raise BadOutput(msg)
     if not np.isfinite(X[~missing]).all():
         bad = ~np.isfinite(X).all(axis=1) & ~missing
-        msg = f"{int(bad.sum())} cells have values that are NaN or infinite, the first is {view.obs_names[bad.argmax()]!r}"
+        first = view.obs_names[bad.argmax()]
+        msg = f"{int(bad.sum())} cells have values that are NaN or infinite, the first is {first!r}"
         raise BadOutput(msg)
     if missing.any():
         X = X.copy()
@@ -100,7 +101,8 @@ def annotation(path: Path, view: CellFile, wanted: np.ndarray) -> tuple[CellFile
     if probability is not None:
         classes = output.uns.get("classes")
         if classes is None or len(classes) != probability.shape[1]:
-            msg = f"probability has {probability.shape[1]} columns and uns/classes names {0 if classes is None else len(classes)}"
+            named = 0 if classes is None else len(classes)
+            msg = f"probability has {probability.shape[1]} columns and uns/classes names {named}"
             raise BadOutput(msg)
         sums = probability[rows].sum(axis=1)
         if np.abs(sums - 1).max() > 1e-3:

@@ -1,0 +1,33 @@
+// Joins plan, records and scores: a status for every planned run, the two-anchor scale, intervals, ranks.
+process COLLECT {
+    container "${image}"
+    publishDir path: { params.outdir }, mode: 'copy', overwrite: 'lenient', saveAs: { name -> name.replaceFirst('^tables/', '') }
+
+    input:
+    val image
+    path plan
+    path datasets
+    path records, stageAs: 'records/*'
+    path scored, stageAs: 'scored/*'
+    path trace, stageAs: 'trace.txt'
+    val versions
+
+    output:
+    path 'tables/*', emit: tables
+
+    script:
+    """
+    cat > versions.json <<'END_OF_JSON'
+    ${versions}
+    END_OF_JSON
+    mkdir -p records scored
+    sceval collect --plan ${plan} --datasets ${datasets} --records records --scored scored --trace trace.txt --versions versions.json --out tables
+    """
+
+    stub:
+    """
+    mkdir -p tables
+    printf 'run_id,metric\\n' > tables/scores.csv
+    cp ${plan} tables/runs.csv
+    """
+}

@@ -1,0 +1,39 @@
+"""The command line `sceval`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import sceval
+from sceval.cli import steps
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(sceval.__version__, prog_name="sceval")
+def main() -> None:
+    """Which single-cell model is useful for what."""
+
+
+main.add_command(steps.validate)
+main.add_command(steps.plan)
+main.add_command(steps.collect)
+
+
+@main.command()
+@click.argument("results", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; RESULTS/report.html where absent."
+)
+def report(results: Path, out: Path | None) -> None:
+    """Make the HTML report from a results folder."""
+    from sceval.report import build
+
+    target = out or results / "report.html"
+    build(results, target)
+    click.echo(str(target))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""What became of each planned run: from its record, the scoring, or Nextflow's trace where there is no record."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_CARD = ("wall_s", "cpu_s", "peak_rss_mb", "peak_gpu_mb", "joules", "gpu")
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Read run.json; where the program's own facts in it are not JSON, the rest of it; None where there is none."""
+    if not path.is_file():
+        return None
+    text = path.read_text(errors="replace")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        head = text.split('"program":', 1)[0].rstrip().rstrip(",")
+        return json.loads(head + "}") | {"program": {"warnings": ["the program's facts.json is not JSON"]}}
+
+
+def read_trace(path: Path | None) -> dict[str, list[dict[str, str]]]:
+    """Return the attempts of each task by its tag, in order; empty without a trace."""
+    attempts: dict[str, list[dict[str, str]]] = {}
+    if path is None or not path.is_file():
+        return attempts
+    with path.open(newline="") as handle:
+        for row in csv.DictReader(handle, delimiter="\t"):
+            found = re.search(r"(\w+) \((.+)\)$", row.get("name", ""))
+            if found:
+                process = "RUN" if found[1] == "EMBED" else found[1]
+                attempts.setdefault(f"{process} {found[2]}", []).append(row)
+    return attempts
+
+
+def _lost(attempts: list[dict[str, str]]) -> str:
+    last = attempts[-1]
+    code = last.get("exit", "-")
+    return f"error: its task ended with exit status {code} at attempt {len(attempts)} and left no record"
+
+
+def _view_id(row: dict[str, Any]) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", row["dataset"]) + f".{row['task']}.{row['split']}{row['split_seed']}"
+
+
+class Statuses:
+    """Decides the status of every row of the plan.
+
+    Parameters
+    ----------
+    records
+        Run id -> run.json.
+    verdicts
+        Run id -> what the scoring said.
+    trace
+        Attempts by process and tag, see `read_trace`.
+    """
+
+    def __init__(
+        self, records: dict[str, dict], verdicts: dict[str, dict], trace: dict[str, list[dict[str, str]]]
+    ) -> None:
+        self.records, self.verdicts, self.trace = records, verdicts, trace
+        self.done: dict[str, tuple[str, str]] = {}
+
+    def of(self, row: dict[str, Any]) -> tuple[str, str]:
+        """Return (status, reason) of a row; rows that others need must be asked for first."""
+        status = self._of(row)
+        self.done[row["run_id"]] = status
+        return status
+
+    def _of(self, row: dict[str, Any]) -> tuple[str, str]:
+        if row["status"] == "not_applicable":
+            return "not_applicable", row["reason"]
+        run_id = row["run_id"]
+        record = self.records.get(run_id)
+        if record is None:
+            return self._without_record(row)
+        if record["status"] != "ok":
+            return record["status"], record["reason"]
+        if not row["output_of"]:
+            return "ok", ""
+        verdict = self.verdicts.get(run_id)
+        if verdict is None:
+            lost = self.trace.get(f"SCORE {_view_id(row)}")
+            how = f" ({_lost(lost).removeprefix('error: ')})" if lost else ""
+            return "failed", f"error: the run is done but its scoring left no result{how}"
+        return ("ok", "") if verdict["ok"] else ("failed", verdict["reason"])
+
+    def _without_record(self, row: dict[str, Any]) -> tuple[str, str]:
+        needs = row["needs"]
+        if needs and self.done.get(needs, ("ok", ""))[0] != "ok":
+            status, reason = self.done[needs]
+            return "not_run", f"needs {needs}, which is {status} ({reason})"
+        attempts = self.trace.get(f"RUN {row['run_id']}")
+        if attempts:
+            return "failed", _lost(attempts)
+        prepared = self.trace.get(f"PREPARE {_view_id(row)}", [])
+        if prepared and prepared[-1].get("status") == "FAILED":
+            return "not_run", f"its view could not be prepared: {_lost(prepared).removeprefix('error: ')}"
+        return "not_run", "the pipeline ended before it started"
+
+
+def cost_card(record: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the columns of the runs table that come from a record."""
+    empty = dict.fromkeys(
+        (*_CARD, "cells_per_s", "genes_recognised", "version", "device", "weights_sha256", "warnings")
+    )
+    if record is None:
+        return empty | {"attempts": None}
+    facts = record.get("program") or {}
+    card = {name: record.get(name) for name in _CARD}
+    for name in ("cells_per_s", "genes_recognised", "version", "device", "weights_sha256"):
+        value = facts.get(name)
+        card[name] = None if isinstance(value, float) and not np.isfinite(value) else value
+    if card["peak_gpu_mb"] is None:
+        card["peak_gpu_mb"] = facts.get("peak_gpu_mb")
+    card["warnings"] = " | ".join(map(str, facts.get("warnings") or [])) or None
+    return card | {"attempts": record.get("attempt")}

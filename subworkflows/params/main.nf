@@ -1,0 +1,71 @@
+// Help and check of parameters, made from nextflow_schema.json. No plugin: plain functions.
+
+def all_properties(schema) {
+    return schema['$defs'].values().collectMany { group -> group.properties.collect { name, spec -> [name, spec] } }.collectEntries()
+}
+
+def read_schema(path) {
+    return new groovy.json.JsonSlurper().parse(new File(path))
+}
+
+// Number of single edits that turn one word into another (Levenshtein).
+def distance(a, b) {
+    def first = (0..b.size()).toList()
+    def last = (0..<a.size()).inject(first) { previous, i ->
+        (0..<b.size()).inject([i + 1]) { row, j ->
+            row + [[row[j] + 1, previous[j + 1] + 1, previous[j] + (a[i] == b[j] ? 0 : 1)].min()]
+        }
+    }
+    return last[b.size()]
+}
+
+def nearest(name, known) {
+    def best = known.min { word -> distance(name.toLowerCase(), word.toLowerCase()) }
+    return distance(name.toLowerCase(), best.toLowerCase()) <= Math.max(2, name.size().intdiv(3)) ? " Did you mean --${best}?" : ''
+}
+
+def problem_of(name, value, spec) {
+    def text = value.toString()
+    if (spec.type == 'integer' && !(text ==~ /-?\d+/)) {
+        return "--${name} is '${text}'; a whole number is expected"
+    }
+    if (spec.type == 'boolean' && !(text in ['true', 'false'])) {
+        return "--${name} is '${text}'; true or false is expected"
+    }
+    if (spec.type == 'integer' && spec.minimum != null && (text as Long) < spec.minimum) {
+        return "--${name} is ${text}; the smallest allowed value is ${spec.minimum}"
+    }
+    if (spec['enum'] && !(text in spec['enum'])) {
+        return "--${name} is '${text}'; allowed are ${spec['enum'].join(', ')}." + nearest(text, spec['enum']).replace('--', '')
+    }
+    if (spec.format == 'file-path' && spec.exists && !file(text).exists()) {
+        return "--${name}: there is no file ${text}"
+    }
+    return null
+}
+
+def check_params(given, path) {
+    def known = all_properties(read_schema(path))
+    def plain = { name -> name.replaceAll('[-_]', '').toLowerCase() }
+    def names = known.keySet().collect { name -> plain(name) }
+    def unknown = given.keySet().findAll { name -> !(plain(name) in names) }.collect { name -> "--${name} is not a parameter.${nearest(name, known.keySet())}" }
+    def wrong = known.findAll { name, _spec -> given[name] != null }.collect { name, spec -> problem_of(name, given[name], spec) }.findAll { problem -> problem }
+    def absent = known.findAll { name, spec -> spec.required_param && !given[name] }.collect { name, spec -> "--${name} is needed: ${spec.description}" }
+    def problems = unknown + wrong + absent
+    if (problems) {
+        error("\n  " + problems.join("\n  ") + "\n  All parameters: nextflow run . --help")
+    }
+}
+
+def help_text(path) {
+    def schema = read_schema(path)
+    def lines = [schema.title, '', schema.description, '']
+    def groups = schema['$defs'].values().collectMany { group ->
+        ["${group.title}:"] + group.properties.collect { name, spec ->
+            def allowed = spec['enum'] ? " (${spec['enum'].join(', ')})" : ''
+            def value = spec.default != null && spec.default != '' ? " [${spec.default}]" : ''
+            "  --${name.padRight(18)} ${spec.description}${allowed}${value}".toString()
+        } + ['']
+    }
+    return (lines + groups).join('\n')
+}
