@@ -11,7 +11,7 @@ import numpy as np
 from sceval.contract import tables
 
 HOSTILE = 'odd, "name" <b>bold</b>'
-TYPES = ["CD14+ Monocyte", "CD19+ B", "CD34+", "CD4+ T", "CD56+ NK", "CD8+ Cytotoxic T", "Dendritic", "Treg <img src=x>"]
+TYPES = ["CD14+ Monocyte", "CD19+ B", "CD34+", "CD4+ T", "CD56+ NK", "CD8+ Cytotoxic T", "DC", "Treg <img src=x>"]
 SHARES = np.array([0.15, 0.14, 0.02, 0.1, 0.05, 0.25, 0.26, 0.03])
 STRENGTHS = {"pbmc68k_planted_000": 0.0, "pbmc68k_planted_025": 0.25, "pbmc68k_planted_100": 1.0}
 INTEGRATION = {
@@ -43,7 +43,7 @@ HOLES = {
     ("batch_integration", "geneformer-zero_shot"): ("not_applicable", "12 % of the genes are known, under 20 %"),
     ("batch_integration", "scbert-finetune"): ("failed", "out_of_memory: killed at 9.1 GB of 8 GB"),
     ("batch_integration", "slowpoke"): ("failed", "time_limit: stopped after 600 s"),
-    ("cell_type_annotation", "scbert-finetune"): ("failed", "bad_output: 3 cells are missing <script>alert(1)</script>"),
+    ("cell_type_annotation", "scbert-finetune"): ("failed", "bad_output: 3 cells absent <script>alert(1)</script>"),
     ("cell_type_annotation", "late"): ("not_run", "the workflow ended before it started"),
 }
 METRICS = {
@@ -141,8 +141,9 @@ class _Book:
                 self._score(who, metric, base + self.rng.normal(0, 0.005), seeds)
         self._rank(start)
         self._holes(task, dataset, split)
-        note = "partial: R2 before is under its permutations" if dataset == "pbmc68k_lanes" else "ASW is near its blind control"
-        level = "info" if dataset == "pbmc68k_lanes" else "warning"
+        null = dataset == "pbmc68k_lanes"
+        note = "R2 before is under its permutations" if null else "ASW is near its blind control"
+        level = "info" if null else "warning"
         self.findings.append({"run_id": "", "dataset": dataset, "task": task, "level": level, "finding": note})
 
     def _run(self, who: dict[str, Any], seed: int, cpu: float, task: str) -> None:
@@ -205,7 +206,8 @@ class _Book:
     def _difference(self, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
         gap = a["value"] - b["value"]
         cpu = {name: row[5] for name, row in (INTEGRATION | ANNOTATION).items()}
-        keys = {name: a[name] for name in ("dataset", "task", "split", "metric")} | {"a": a["variant"], "b": b["variant"]}
+        keys = {name: a[name] for name in ("dataset", "task", "split", "metric")}
+        keys |= {"a": a["variant"], "b": b["variant"]}
         ends = {"low": gap - 0.03, "high": gap + 0.03}
         return keys | {"difference": gap, **ends, "cost_ratio": cpu[a["variant"]] / cpu[b["variant"]]}
 

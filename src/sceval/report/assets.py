@@ -1,4 +1,4 @@
-"""Where the template, the style sheet and the scripts lie: in the package when it is installed, else in the checkout."""
+"""Where the template, the style sheet and the scripts lie: in the installed package, else in the checkout."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def _leading(summary: pd.DataFrame, task: str) -> tuple[str | None, bool]:
 
 
 def _variants(results: Results, key: tuple[str, str, str]) -> list[Entry]:
-    """Every variant that any table knows, with what kept its runs from a score and the median cost of those that ran."""
+    """Every variant that any table knows, with the median cost of its runs and what became of those without a score."""
     runs, plan, summary = (group(results[kind], key) for kind in ("runs", "plan", "summary"))
     entries: dict[str, Entry] = {}
     for table in (plan, runs, summary):
@@ -164,7 +164,8 @@ def _variants(results: Results, key: tuple[str, str, str]) -> list[Entry]:
         for column in ("cpu_s", "wall_s"):
             known = fine[column].dropna()
             setattr(entry, column, float(known.median()) if len(known) else None)
-        entry.uses_labels = key[0] in LABEL_FREE and bool(flagged is not None and flagged[mine.index].fillna(False).astype(bool).any())
+        if flagged is not None and key[0] in LABEL_FREE:
+            entry.uses_labels = bool(flagged[mine.index].fillna(False).astype(bool).any())
         entry.holes = _holes(mine if len(mine) else planned)
     return list(entries.values())
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup
 
-from sceval.report import assets, classes, downloads, figures, layouts, methods, parts, stress, tables, text
+from sceval.report import assets, classes, downloads, figures, layouts, methods, parts, scatter, stress, tables, text
 from sceval.report.boards import boards
 from sceval.report.load import load
 from sceval.report.verdicts import verdict
@@ -115,6 +115,7 @@ def _content(results: Results) -> dict[str, Any]:
         "definitions": methods.definitions(results),
         "downloads": downloads.downloads(results),
         "figures": figures,
+        "plots": [(board, plot) for board in all_boards if (plot := scatter.scatter(board))],
         "KIND_LABEL": text.KIND_LABEL,
         "STATUS_LABEL": text.STATUS_LABEL,
     }

@@ -89,7 +89,7 @@ def _gallery(board: Board, layout: pd.DataFrame, chosen: dict[str, str]) -> Gall
 
 
 def _coordinates(table: pd.DataFrame, cells: pd.Index) -> str:
-    """Return x and y of each cell as 16-bit steps of one common scale, so that the aspect ratio is kept; 0 is absent."""
+    """Return x and y of each cell as 16-bit steps; both axes share one scale, which keeps the shape. 0 is absent."""
     points = table[~table.index.duplicated()].reindex(cells)[["x", "y"]].to_numpy(dtype=float)
     known = np.isfinite(points).all(axis=1)
     low, high = points[known].min(axis=0), points[known].max(axis=0)

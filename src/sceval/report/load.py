@@ -25,7 +25,7 @@ TABLES = {
     "confusion": ".parquet",
     "per_class": ".parquet",
 }
-"""Tables that the report reads, with the suffix that each is read from first; the other of the two is the second try."""
+"""Tables that the report reads, with the suffix that is tried first; the other of the two is the second try."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,9 @@ def definitions(results: Results) -> list[Definition]:
 
 def _definition(metric: Metric) -> Definition:
     low, high = (_end(end) for end in metric.range)
-    return Definition(metric.id, metric, f"{low} to {high}", ANCHOR_RULES.get(metric.anchors, ""), link(metric.reference))
+    return Definition(
+        metric.id, metric, f"{low} to {high}", ANCHOR_RULES.get(metric.anchors, ""), link(metric.reference)
+    )
 
 
 def _end(value: float) -> str:

@@ -28,7 +28,7 @@ class Family:
     metric: str
     strengths: list[float]
     panels: list[Panel] = field(default_factory=list)
-    symbol: Markup = Markup()
+    symbol: str = ""
 
     @property
     def anchor(self) -> str:
@@ -49,7 +49,11 @@ class Panel:
 
 def families(cards: list[dict], boards: list[Board]) -> list[Family]:
     """Group the boards of datasets that share `family` and differ in `strength`; two strengths at least."""
-    strength = {c["dataset"]: (c["family"], float(c["strength"])) for c in cards if c.get("family") and c.get("strength") is not None}
+    strength = {
+        c["dataset"]: (c["family"], float(c["strength"]))
+        for c in cards
+        if c.get("family") and c.get("strength") is not None
+    }
     groups: dict[tuple[str, str, str, str], dict[float, Board]] = {}
     for board in boards:
         if board.dataset in strength and board.metric:
@@ -63,7 +67,13 @@ def _family(name: str, task: str, split: str, metric: str, group: dict[float, Bo
     for value, board in group.items():
         for entry in board.entries:
             lines.setdefault(entry.variant, {})[value] = entry
-    ends = [x for line in lines.values() for e in line.values() for x in (e.value, e.value_low, e.value_high) if x is not None]
+    ends = [
+        x
+        for line in lines.values()
+        for e in line.values()
+        for x in (e.value, e.value_low, e.value_high)
+        if x is not None
+    ]
     pad = (max(ends) - min(ends) or 1) * 0.05
     strengths = list(group)
     sx = Scale(strengths[0], strengths[-1], LEFT + 6, WIDTH - RIGHT - 6)
@@ -71,11 +81,14 @@ def _family(name: str, task: str, split: str, metric: str, group: dict[float, Bo
     family = Family(name, task, split, metric, strengths)
     ground = "".join(f'<path class="ghost" d="{_path(line, sx, sy)}"/>' for line in lines.values())
     axis = "".join(
-        f'<path class="grid" d="M{LEFT} {sy(t)}H{WIDTH - RIGHT}"/><text class="ty sm" x="{LEFT - 5}" y="{sy(t) + 3.5}">{t:g}</text>'
+        f'<path class="grid" d="M{LEFT} {sy(t)}H{WIDTH - RIGHT}"/>'
+        f'<text class="ty sm" x="{LEFT - 5}" y="{sy(t) + 3.5}">{t:g}</text>'
         for t in ticks(sy.low, sy.high, 4)
     )
     axis += "".join(f'<text class="tx sm" x="{sx(s)}" y="{HEIGHT - 7}">{s:g}</text>' for s in strengths)
-    family.symbol = Markup(f'<symbol id="{family.anchor}-ground" viewBox="0 0 {WIDTH} {HEIGHT}">{axis}{ground}</symbol>')
+    family.symbol = Markup(
+        f'<symbol id="{family.anchor}-ground" viewBox="0 0 {WIDTH} {HEIGHT}">{axis}{ground}</symbol>'
+    )
     last = group[strengths[-1]]
     order = [entry.variant for entry in last.entries] + [v for v in lines if v not in {e.variant for e in last.entries}]
     family.panels = [_panel(family, variant, lines[variant], sx, sy) for variant in order]

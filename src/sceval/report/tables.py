@@ -27,12 +27,17 @@ def run_rows(results: Results) -> list[dict[str, Any]]:
         if row["run_id"] in known:
             continue
         absent = row["status"] == "not_applicable"
-        reason = row["reason"] or ("no reason was recorded" if absent else "planned, but the run table does not list it")
+        reason = row["reason"] or (
+            "no reason was recorded" if absent else "planned, but the run table does not list it"
+        )
         rows.append(row | {"status": "not_applicable" if absent else "not_run", "reason": reason})
     for row in rows:
         row["warnings"] = [part for part in (row.get("warnings") or "").split(" | ") if part]
     order = list(STATUS_LABEL)
-    return sorted(rows, key=lambda r: (order.index(r["status"]) == 0, r["task"], r["dataset"], r["split"], r["variant"], r["seed"]))
+    return sorted(
+        rows,
+        key=lambda r: (order.index(r["status"]) == 0, r["task"], r["dataset"], r["split"], r["variant"], r["seed"]),
+    )
 
 
 def silent(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> set[str]:

@@ -73,7 +73,9 @@ def _name(entry: Entry) -> Markup:
 
 def _use(board: Board, pick: Entry, where: Markup) -> Markup:
     ends = interval(pick.value_low, pick.value_high, 2) or "(no interval: too few units)"
-    return Markup("Use {} on {}: {} {} {}.").format(_name(pick), where, label(board.metric), number(pick.value, 2), ends)
+    return Markup("Use {} on {}: {} {} {}.").format(
+        _name(pick), where, label(board.metric), number(pick.value, 2), ends
+    )
 
 
 def _cheapest(best: Entry, tied: list[Entry], board: Board) -> Entry:
