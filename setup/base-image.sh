@@ -38,16 +38,16 @@ if ! have debootstrap; then apt_install debootstrap; fi
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 say "debootstrap $suite (about a minute)"
-if ! debootstrap --variant=minbase --include=python3,python3-venv,procps,ca-certificates "$suite" "$work/root" "$mirror" >"$work/log" 2>&1; then
+if ! debootstrap --variant=minbase --include=python3,python3-venv,procps,ca-certificates "$suite" "$work/image" "$mirror" >"$work/log" 2>&1; then
     tail -n 20 "$work/log" >&2
     exit 1
 fi
 # Nothing of this machine stays in the image: neither its mirror nor its name server.
-rm -rf "$work"/root/var/cache/apt/* "$work"/root/var/lib/apt/lists/* "$work"/root/usr/share/{doc,man,locale,info}/* \
-    "$work"/root/etc/apt/sources.list "$work"/root/etc/{hostname,resolv.conf} "$work"/root/var/log/*.log
-python="$(chroot "$work/root" python3 -c 'import sys; print("%d.%d" % sys.version_info[:2]); sys.exit(sys.version_info < (3, 11))')" ||
+rm -rf "$work"/image/var/cache/apt/* "$work"/image/var/lib/apt/lists/* "$work"/image/usr/share/{doc,man,locale,info}/* \
+    "$work"/image/etc/apt/sources.list "$work"/image/etc/{hostname,resolv.conf} "$work"/image/var/log/*.log
+python="$(chroot "$work/image" python3 -c 'import sys; print("%d.%d" % sys.version_info[:2]); sys.exit(sys.version_info < (3, 11))')" ||
     missing "Python 3.11 or newer in '$suite' (it has $python)" "give a Python 3.11+ image of yours instead: make images BASE_IMAGE=..."
-tar -C "$work/root" -c . | docker import -c 'ENV LANG=C.UTF-8' -c "LABEL sceval.source=$want" \
+tar -C "$work/image" -c . | docker import -c 'ENV LANG=C.UTF-8' -c "LABEL sceval.source=$want" \
     -c 'CMD ["python3"]' - "sceval/python:$python" >/dev/null
 say "made sceval/python:$python ($(docker image inspect -f '{{.Size}}' "sceval/python:$python" | numfmt --to=iec))"
 echo "sceval/python:$python"

@@ -5,7 +5,7 @@ PART=docker
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 STATE="${SCEVAL_DOCKER_STATE:-/var/lib/sceval-docker}"
-RUN=/run/sceval-docker
+RUN="${SCEVAL_DOCKER_RUN:-/run/sceval-docker}"
 PIDFILE="$RUN/dockerd.pid"
 LOG="$STATE/dockerd.log"
 
