@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from scipy.stats import chisquare
 
 from sceval.metrics import kbet, lisi
@@ -50,7 +49,7 @@ def test_acceptance_against_scipy():
 def test_label_tests_leave_out_and_reject():
     rng = np.random.default_rng(4)
     X = np.concatenate([rng.normal(size=(60, 3)), rng.normal(size=(8, 3)) + 50, rng.normal(size=(40, 3)) - 90])
-    X[88:] += np.repeat(np.arange(20) % 2, 1)[:, None] * 400
+    X[88:] += 400  # label 2 falls into two parts of 20 cells, each under 3 k0 = 30
     labels = np.repeat([0, 1, 2], [60, 8, 40])
     batches = np.arange(108) % 2
     tests, notes = kbet.label_tests(connectivities(*knn(X, 10)), labels, batches)
@@ -60,6 +59,7 @@ def test_label_tests_leave_out_and_reject():
     assert not mixed.rejected
     assert (mixed.neighbors[:, 0] == mixed.rows).all()
     assert mixed.k == 11
+    assert tests[1].rejected
 
 
 def test_diffusion_map_is_the_same_twice():
@@ -75,6 +75,6 @@ def test_weights_that_are_all_absent_give_no_verdict():
     assert np.isnan(found[0])
 
 
-@pytest.mark.parametrize("n_batches", [1])
-def test_one_batch_cannot_be_scaled(n_batches):
-    assert np.isnan(lisi.scale_mixing(1.0, n_batches))
+def test_one_batch_or_one_label_cannot_be_scaled():
+    assert np.isnan(lisi.scale_mixing(1.0, 1))
+    assert np.isnan(lisi.scale_purity(1.0, 1))

@@ -115,9 +115,7 @@ def test_agreement_of_the_stored_clusterings(embeddings, parity, case, flavor):
     tables = [agreement.contingency(row, labels) for row in arrays[f"leiden_{flavor}_clusters"]]
     scores = [agreement.nmi(table) for table in tables]
     assert scores == pytest.approx(expected[f"leiden_{flavor}_nmi_by_resolution"], abs=1e-9)
-    assert [agreement.ari(t) for t in tables] == pytest.approx(
-        expected[f"leiden_{flavor}_ari_by_resolution"], abs=1e-9
-    )
+    assert [agreement.ari(t) for t in tables] == pytest.approx(expected[f"leiden_{flavor}_ari_by_resolution"], abs=1e-9)
     best = int(np.argmax(scores))
     assert expected[f"leiden_{flavor}_resolutions"][best] == expected[f"leiden_{flavor}_best_resolution"]
 
