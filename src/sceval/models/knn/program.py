@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sceval.data.hvg import highly_variable_genes
 from sceval.data.preprocess import fit_pca, log_cp10k
-from sceval.data.variable import variable_genes
 from sceval.models.knn.vote import nearest, shares
 from sceval.models.params import Param
 from sceval.models.pca.embed import PARAMS
@@ -33,7 +33,9 @@ def annotate(request: Request) -> Annotation:
     cells = reference(request)
     X = log_cp10k(request.view.X)
     known = X[cells.rows]
-    genes = variable_genes(known, request.params["n_hvg"])  # test cells must not choose the genes
+    genes = highly_variable_genes(
+        request.view.X[cells.rows], request.params["n_hvg"]
+    )  # test cells must not choose the genes
     if len(genes) < 2:
         msg = f"{len(genes)} genes vary among the {len(cells.rows)} reference cells; PCA needs at least two"
         raise NotApplicable(msg)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from sceval.data.hvg import highly_variable_genes
 from sceval.data.preprocess import column_moments, log_cp10k
-from sceval.data.variable import variable_genes
 from sceval.models.params import Param
 from sceval.models.program import program
 from sceval.models.reference import reference
@@ -33,7 +33,8 @@ def annotate(request: Request) -> Annotation:
     cells = reference(request)
     X = log_cp10k(request.view.X)
     known = X[cells.rows]
-    genes = variable_genes(known, request.params["n_hvg"])  # genes, mean and spread come from reference cells alone
+    # Genes, mean and spread come from reference cells alone.
+    genes = highly_variable_genes(request.view.X[cells.rows], request.params["n_hvg"])
     if not len(genes):
         msg = f"no gene varies among the {len(cells.rows)} reference cells"
         raise NotApplicable(msg)

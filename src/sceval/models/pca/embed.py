@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from sceval.data.hvg import highly_variable_genes
 from sceval.data.preprocess import log_cp10k, pca
-from sceval.data.variable import variable_genes
 from sceval.models.params import Param
 from sceval.models.request import NotApplicable, Request
 
@@ -23,15 +23,15 @@ def principal_components(request: Request, order: np.ndarray) -> np.ndarray:
     NotApplicable
         If fewer than two cells or two varying genes are left.
     """
-    X = log_cp10k(request.view.X[order])
-    genes = variable_genes(X, request.params["n_hvg"])
+    counts = request.view.X[order]
+    genes = highly_variable_genes(counts, request.params["n_hvg"])
     if len(genes) < 2 or len(order) < 2:
         msg = f"{len(order)} cells with {len(genes)} varying genes; PCA needs at least two of each"
         raise NotApplicable(msg)
     if len(genes) < min(request.params["n_hvg"], request.view.n_vars):
         request.warn(f"{len(genes)} genes vary at all and were used, of the {request.params['n_hvg']} asked for")
     wanted = request.params["n_components"]
-    scores = pca(X[:, genes], wanted, request.seed)[0]
+    scores = pca(log_cp10k(counts)[:, genes], wanted, request.seed)[0]
     if scores.shape[1] < wanted:
         request.warn(f"{scores.shape[1]} components instead of {wanted}: {len(order)} cells x {len(genes)} genes")
     return scores

@@ -13,7 +13,7 @@ INFO = Info(
     verbs=("embed-cells",),
     regimes={"embed-cells": ("scratch", "probe")},
     deterministic=True,
-    citation="Pearson 1901; variable genes: Satija et al. 2015, Nat Biotechnol 33:495",
+    citation="Pearson 1901; variable genes: Stuart et al. 2019, Cell 177:1888",
     params=PARAMS,
 )
 
