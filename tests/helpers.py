@@ -1,66 +1,7 @@
 """Small datasets that several tests share."""
 
-from __future__ import annotations
+from sceval.contract.sample import sample_types as true_types
+from sceval.contract.sample import sample_view as make_view
+from sceval.contract.sample import take as reorder
 
-import numpy as np
-from scipy import sparse
-
-from sceval.contract import CellFile
-
-
-def make_view(
-    n: int = 60, g: int = 40, batches: int = 2, types: int = 3, seed: int = 0, *, task: str = "cell_type_annotation"
-) -> CellFile:
-    """Return a valid view of n cells x g genes with planted types, batches and a split.
-
-    Each type has marker genes of its own and each batch a mild effect on every gene, so that a model can learn
-    something. For `cell_type_annotation` 60 % of the cells are `train`, 15 % `validation`, 25 % `test`, and test cells
-    carry no label; the other tasks show neither label nor part. The true labels of all cells are
-    `type<i % types>` for cell i, see `true_types`.
-    """
-    rng = np.random.default_rng(seed)
-    rate = rng.gamma(0.6, 1.0, g)
-    marker = np.where(np.arange(g)[None, :] % types == np.arange(types)[:, None], 4.0, 0.5)
-    effect = rng.lognormal(0.0, 0.3, (batches, g))
-    kind, batch = np.arange(n) % types, rng.permutation(np.arange(n) % batches)
-    depth = rng.lognormal(0.0, 0.3, n)[:, None]
-    X = rng.poisson(3 * rate * marker[kind] * effect[batch] * depth + 0.05)
-    cells = CellFile(
-        np.array([f"cell{i:04d}-{rng.integers(1e6)}" for i in range(n)], object),
-        np.array([f"ENSG{i:011d}" for i in range(g)], object),
-        X=sparse.csr_matrix(X.astype(np.float32)),
-    )
-    cells.var["gene_symbol"] = np.array([f"GENE{i}" for i in range(g)], object)
-    cells.var["ensembl_id"] = cells.var_names.copy()
-    cells.obs["batch"] = np.array([f"batch{b}" for b in batch], object)
-    if task == "cell_type_annotation":
-        part = np.array(["train"] * 12 + ["validation"] * 3 + ["test"] * 5, object)[rng.permutation(n) % 20]
-        cells.obs["part"] = part
-        cells.obs["cell_type"] = np.where(part == "test", None, true_types(n, types))
-    cells.uns["sceval"] = {
-        "schema": "1.0",
-        "dataset": "toy",
-        "task": task,
-        "split": "intra" if task == "cell_type_annotation" else "all",
-        "organism": "human",
-        "matrix": "counts",
-    }
-    return cells
-
-
-def true_types(n: int, types: int) -> np.ndarray:
-    """Return the planted label of each cell of `make_view`."""
-    return np.array([f"type{i % types}" for i in range(n)], object)
-
-
-def reorder(view: CellFile, rows: np.ndarray, columns: np.ndarray | None = None) -> CellFile:
-    """Return the view with its cells (and genes) taken in another order, or only some of them."""
-    columns = np.arange(view.n_vars) if columns is None else columns
-    return CellFile(
-        view.obs_names[rows],
-        view.var_names[columns],
-        X=view.X[rows][:, columns],
-        obs={name: values[rows] for name, values in view.obs.items()},
-        var={name: values[columns] for name, values in view.var.items()},
-        uns=view.uns,
-    )
+__all__ = ["make_view", "reorder", "true_types"]
