@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-
 from metric_parity import CASES, PARITY
 
 

@@ -210,8 +210,10 @@ def test_scoring_loads_no_heavy_package():
 
     code = (
         "import sys, numpy as np; from sceval.metrics.integration import IntegrationScorer as S; "
-        "import sceval.metrics.annotation, sceval.metrics.registry, sceval.metrics.resampling; r = np.random.default_rng(0); "
+        "import sceval.metrics.annotation, sceval.metrics.registry, sceval.metrics.resampling; "
+        "r = np.random.default_rng(0); "
         "S(r.normal(size=(60, 3)), np.arange(60) % 2, np.arange(60) % 3, r.normal(size=(60, 4))).values(); "
-        "bad = {'sklearn', 'scanpy', 'torch', 'numba', 'anndata', 'pandas', 'umap'} & set(sys.modules); assert not bad, bad"
+        "bad = {'sklearn', 'scanpy', 'torch', 'numba', 'anndata', 'pandas', 'umap'} & set(sys.modules); "
+        "assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

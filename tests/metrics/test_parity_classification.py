@@ -7,8 +7,9 @@ from metric_parity import PARITY
 from sceval.metrics.annotation import annotation_values
 
 KEYS = {
-    "accuracy": "accuracy", "macro_precision": "precision_macro_true_labels", "macro_recall": "recall_macro_true_labels",
-    "macro_f1": "f1_macro_true_labels", "balanced_accuracy": "balanced_accuracy", "mcc": "matthews_corrcoef",
+    "accuracy": "accuracy", "macro_precision": "precision_macro_true_labels",
+    "macro_recall": "recall_macro_true_labels", "macro_f1": "f1_macro_true_labels",
+    "balanced_accuracy": "balanced_accuracy", "mcc": "matthews_corrcoef",
     "log_loss": "log_loss", "brier": "brier_multiclass", "ece": "ece_15_equal_width",
 }  # fmt: skip
 

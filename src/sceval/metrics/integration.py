@@ -19,6 +19,11 @@ IDS = (
     "clisi_graph", "kbet_label", "kbet50", "isolated_asw", "isolated_f1", "bras", "cilisi",
     "knn_overlap", "s_bio", "s_batch", "s_final",
 )  # fmt: skip
+#: The sentence for a dataset without a batch effect.
+NO_BATCH_EFFECT = (
+    "PCR undefined: batch explains {before:.4f} of the variance before integration, under the 95th percentile "
+    "{limit:.4f} of its own permutations: there is nothing to remove; S_batch and S_final are means over the rest (partial)"
+)
 _NAN = float("nan")
 
 
@@ -168,16 +173,9 @@ class IntegrationScorer:
         self._overlap = neighbor_overlap(self.all.X, self.pre, self.batches)
         if len(self.batch_names) < 2:
             return
-        before = pcr.batch_r2(self.pre, self.batches)
-        limit = float(np.quantile(pcr.permuted_r2(self.pre, self.batches, seed=self.seed), 0.95))
-        # Also undefined where the unintegrated matrix is constant (NaN compares as False).
-        self._pcr_defined = before > limit
+        self._pcr_defined, before, limit = pcr.batch_effect(self.pre, self.batches, self.seed)
         if not self._pcr_defined:
-            self._findings.append(
-                f"PCR undefined: batch explains {before:.4f} of the variance before integration, under the 95th "
-                f"percentile {limit:.4f} of its own permutations: there is nothing to remove; S_batch and S_final are "
-                "means over the rest (partial)"
-            )
+            self._findings.append(NO_BATCH_EFFECT.format(before=before, limit=limit))
 
     # -- results --------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,29 @@ def permuted_r2(X: np.ndarray, batches: np.ndarray, times: int = 199, seed: int 
     return np.array([_share(Y, rng.permutation(batches), counts, total) for _ in range(times)])
 
 
+def batch_effect(pre: np.ndarray, batches: np.ndarray, seed: int = 0) -> tuple[bool, float, float]:
+    """Whether there is a batch effect to remove at all.
+
+    Parameters
+    ----------
+    pre
+        Unintegrated principal components, cells x dimensions.
+    batches
+        Batch codes.
+    seed
+        Seed of the permutations.
+
+    Returns
+    -------
+    present, before, limit
+        True where R2 before integration is above the 95th percentile of its own batch permutations; both numbers. A
+        constant matrix has none (NaN compares as False).
+    """
+    before = batch_r2(pre, batches)
+    limit = float(np.quantile(permuted_r2(pre, batches, seed=seed), 0.95))
+    return before > limit, before, limit
+
+
 def pcr_comparison(before: float, after: float) -> float:
     """``max(0, (before - after) / before)``; NaN where there was nothing before or a value is undefined."""
     if not (np.isfinite(before) and np.isfinite(after)) or before <= 0:
