@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # base-image.sh : a Python base image made from this machine's own apt mirror, for places without an image registry.
 # The result is sceval/python:3.X (3.11 on Debian 12), to be given as BASE_IMAGE to containers/base/Dockerfile. Root only.
-PART=base-image
+set -euo pipefail
+PART="base-image"
+# shellcheck source=setup/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 if ! has_apt; then missing "apt (this target makes the image from an apt mirror)" "give a Python 3.11+ image of yours instead: make images BASE_IMAGE=..."; fi

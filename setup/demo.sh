@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # demo.sh ENGINE OUTDIR : the pipeline on the embedded cells. ENGINE: docker, venv, or auto (docker where a daemon answers).
-PART=demo
+set -euo pipefail
+PART="demo"
+# shellcheck source=setup/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 engine="${1:-auto}" outdir="${2:-results/demo}"

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # docker.sh start|stop|status : a Docker daemon where none answers (containers, CI machines without systemd). Root only.
 # It stops only the daemon that it started itself, by process id.
-PART=docker
+set -euo pipefail
+PART="docker"
+# shellcheck source=setup/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 STATE="${SCEVAL_DOCKER_STATE:-/var/lib/sceval-docker}"

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # images.sh [NAME...] : build the images base, core and then all others (or only the named, with what they stand on).
 # An image whose sources have not changed is left alone. Settings: BASE_IMAGE, TORCH_INDEX, PIP_INDEX_URL, FORCE=1.
-PART=images
+set -euo pipefail
+PART="images"
+# shellcheck source=setup/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 VERSION="$(version)"
@@ -133,7 +135,7 @@ if [ -z "$base_id" ]; then
     base_id="$(docker image inspect -f '{{.Id}}' "$BASE_IMAGE")"
 fi
 base_hash="$(hash_tree containers/base requirements/base.txt requirements/torch.txt)-$(sha256sum <<<"$base_id $TORCH_INDEX" | cut -c1-8)"
-core_hash="$(hash_tree containers/core requirements/build.txt pyproject.toml README.md src)-$base_hash"
+core_hash="$(hash_tree containers/core requirements/build.txt pyproject.toml src)-$base_hash"
 build base "$base_hash" --build-arg "BASE_IMAGE=$BASE_IMAGE" --build-arg "TORCH_INDEX=$TORCH_INDEX"
 build core "$core_hash" --build-arg "BASE=sceval/base:$VERSION"
 for name in "${names[@]}"; do
@@ -143,5 +145,7 @@ for name in "${names[@]}"; do
     # shellcheck disable=SC2086
     build "$name" "$(hash_tree "$(folder_of "$name")" $extra)-$core_hash" --build-arg "BASE=sceval/base:$VERSION" --build-arg "CORE=sceval/core:$VERSION"
 done
+# Of our images, those that lost their name to a newer one.
+docker image prune -f --filter label=sceval.source >/dev/null
 say "$(docker images --format '{{.Repository}}:{{.Tag}} {{.Size}}' 'sceval/*' | grep -c ":$VERSION ") images of version $VERSION; the base's layers are stored once"
 docker images --format 'table {{.Repository}}:{{.Tag}}\t{{.Size}}' 'sceval/*' | sort -u

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # jars.sh NAME FOLDER : the jars of setup/NAME/pom.xml into FOLDER, each checked against setup/NAME/SHA256SUMS.
 # jars.sh --check NAME FOLDER : only the check.
-PART=jars
+set -euo pipefail
+PART="jars"
+# shellcheck source=setup/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 check=no
@@ -15,7 +17,7 @@ verify() {
         printf 'refused: these jars are not the ones that setup/%s/SHA256SUMS lists:\n%s\n' "$name" "$bad" >&2
         return 1
     }
-    extra="$(comm -13 <(awk '{print $2}' "$sums" | sort) <(cd "$1" && ls | sort))"
+    extra="$(comm -13 <(awk '{print $2}' "$sums" | sort) <(cd "$1" && find . -type f -printf "%P\n" | sort))"
     if [ -n "$extra" ]; then
         printf 'refused: not listed in setup/%s/SHA256SUMS: %s\n' "$name" "$extra" >&2
         return 1

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # lint.sh : ruff over the Python, Nextflow's strict syntax over the pipeline; shellcheck and hadolint where they are installed.
-PART=lint
+set -euo pipefail
+PART="lint"
+# shellcheck source=setup/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 "$ROOT/setup/setup.sh"
@@ -17,7 +19,7 @@ check "ruff format" "$VENV/bin/ruff" format --check .
 sources=(main.nf nextflow.config)
 for folder in workflows subworkflows modules conf; do [ ! -d "$folder" ] || sources+=("$folder"); done
 check "strict Nextflow syntax" env NXF_JARS="$TOOLS/nextflow-lint" bash "$ROOT/setup/nextflow/launcher.sh" lint "${sources[@]}"
-if have shellcheck; then check "shellcheck" shellcheck -x -e SC1091 setup/*.sh setup/nextflow/launcher.sh .ci/run; fi
+if have shellcheck; then check "shellcheck" shellcheck -x -e SC2317 setup/*.sh setup/nextflow/launcher.sh .ci/run; fi
 if have hadolint; then
     mapfile -t dockerfiles < <(find containers docs -name Dockerfile)
     check "hadolint" hadolint --ignore DL3008 --ignore DL3013 "${dockerfiles[@]}"

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # nextflow.sh : Java 17 or newer, and a Nextflow of at least 24.10.0: the one on the PATH, else jars in .tools/nextflow.
-PART=nextflow
+set -euo pipefail
+PART="nextflow"
+# shellcheck source=setup/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 NEEDED=24.10.0

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # python.sh : .venv with everything of requirements/all.txt and this package in editable form. A second call does nothing.
 # TORCH_INDEX=URL takes torch from that index instead (a CPU build, say): its version stays pinned, its hash cannot be.
-PART=python
+set -euo pipefail
+PART="python"
+# shellcheck source=setup/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 TORCH_INDEX="${TORCH_INDEX:-}"

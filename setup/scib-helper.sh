@@ -2,7 +2,9 @@
 # scib-helper.sh PYTHON : make the LISI helper of the package scib work in this environment.
 # Its wheel ships a binary that wants a newer C library than Debian 12 has, and the source of it: the source is compiled here, statically,
 # so that the same file (.tools/scib/knn_graph.o) also works in the images.
-PART=scib
+set -euo pipefail
+PART="scib"
+# shellcheck source=setup/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 folder="$("$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/scib/knn_graph"

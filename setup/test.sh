@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # test.sh [PYTEST ARGUMENTS] : all tests; pytest's totals are the last lines.
-PART=test
+set -euo pipefail
+PART="test"
+# shellcheck source=setup/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 "$ROOT/setup/setup.sh"

@@ -160,7 +160,8 @@ def test_slurm_chooses_partition_and_gpu_by_the_row(tmp_path: Path) -> None:
         tool.chmod(0o755)
     (tmp_path / "main.nf").write_text(
         "process RUN {\n    ext gpu: { meta.gpu }\n    memory { meta.memory_mb * 1.MB }\n"
-        "    input:\n    val meta\n    script:\n    'true'\n}\nworkflow { RUN(channel.of([gpu: 0, memory_mb: 300000], [gpu: 2, memory_mb: 100])) }\n"
+        "    input:\n    val meta\n    script:\n    'true'\n}\n"
+        "workflow { RUN(channel.of([gpu: 0, memory_mb: 300000], [gpu: 2, memory_mb: 100])) }\n"
     )
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     (tmp_path / "nextflow.config").write_text(
