@@ -64,7 +64,9 @@ def main():
     for option in ("view", "output", "weights", "regime", "params", "seed", "device"):
         parser.add_argument(f"--{option}")
     args = parser.parse_args()
-    params = {"width": INFO["params"]["width"]["default"]} | json.loads(args.params or "{}")
+    given = args.params or "{}"  # JSON, or the path of a JSON file
+    params = {"width": INFO["params"]["width"]["default"]}
+    params |= json.loads(given if given.lstrip().startswith("{") else Path(given).read_text())
     with h5py.File(args.view) as view:
         if view["uns/sceval/matrix"].asstr()[()] != "counts":
             print("a random projection of log counts needs counts", file=sys.stderr)

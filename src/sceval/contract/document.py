@@ -14,7 +14,8 @@ OPTIONS = {
     "--output FILE": "Where to write the result. Required.",
     "--weights DIR": "Folder of the weights, read-only. Absent where the regime needs none.",
     "--regime NAME": "How the weights are used, one of those that `info` lists for the verb.",
-    "--params JSON": "Hyper-parameters, a JSON object (or the path of a JSON file); absent ones keep their default.",
+    "--params JSON": "Hyper-parameters: the path of a JSON file (what the pipeline gives), or a JSON object itself; "
+    "absent ones keep their default.",
     "--seed INT": "Seed of everything random: the same seed gives the same output.",
     "--device NAME": "`auto`, `cpu` or `cuda`.",
 }
@@ -137,10 +138,12 @@ def _program() -> list[str]:
         "",
         "```",
         "sceval-model info",
+        "sceval-model genes --weights DIR",
         "sceval-model VERB " + " ".join(f"{option}" for option in OPTIONS),
         "```",
         "",
-        f"`info` prints one JSON object, see [Info](#{_anchor('info')}).",
+        f"`info` prints one JSON object, see [Info](#{_anchor('info')}). `genes` prints the genes that the model",
+        "knows, one a line; only programs whose `info` says `lists_genes` need it.",
         "",
         *_table(["option", "meaning"], [[f"`{name}`", text] for name, text in OPTIONS.items()]),
         *_table(["verb", "writes"], rows),

@@ -81,22 +81,27 @@ def read_info(command: list[str], folder: Path) -> dict[str, Any]:
     return info
 
 
-def _run(command: list[str], verb: str, regime: str, view: CellFile, folder: Path) -> CellFile | str:
-    """Return the checked output of one call, or the reason where it is not applicable."""
-    folder.mkdir()
-    h5ad.write(folder / "view.h5ad", view)
-    output = folder / "output.h5ad"
-    options = ["--view", str(folder / "view.h5ad"), "--output", str(output), "--regime", regime]
-    done = _call([*command, verb, *options, "--params", "{}", "--seed", "1", "--device", "cpu"], folder)
+def _run(command: list[str], verb: str, regime: str, view: CellFile, folder: Path, name: str) -> CellFile | str:
+    """Return the checked output of one call in `folder/name`, or the reason where it is not applicable.
+
+    Paths are relative to the working folder, as the pipeline gives them.
+    """
+    place = folder / name
+    place.mkdir()
+    h5ad.write(place / "view.h5ad", view)
+    (place / "params.json").write_text("{}\n")
+    paths = {"view": "view.h5ad", "output": "output.h5ad", "params": "params.json"}
+    options = [word for option, file in paths.items() for word in (f"--{option}", f"{name}/{file}")]
+    done = _call([*command, verb, *options, "--regime", regime, "--seed", "1", "--device", "cpu"], folder)
     if done.returncode == _NOT_APPLICABLE:
         return _last_line(done.stderr)
     if done.returncode:
         msg = f"exit code {done.returncode}: {_last_line(done.stderr)}"
         raise Unfit(msg)
-    problems = anndata_kind.check(WRITES[verb], output)
+    problems = anndata_kind.check(WRITES[verb], place / "output.h5ad")
     if problems:
-        raise Unfit("; ".join(str(problem).replace(f"{folder}/", "") for problem in problems))
-    return h5ad.read(output)
+        raise Unfit("; ".join(str(problem).replace(f"{place}/", "") for problem in problems))
+    return h5ad.read(place / "output.h5ad")
 
 
 def _values(verb: str, cells: CellFile, wanted: np.ndarray) -> np.ndarray | None:
@@ -125,7 +130,7 @@ def try_verb(command: list[str], verb: str, regime: str, folder: Path) -> Iterat
     mixed = take(view, rng.permutation(view.n_obs), rng.permutation(view.n_vars))
     results = []
     for number, cells in enumerate([view, view, mixed]):
-        result = _run(command, verb, regime, cells, folder / f"{verb}-{number}")
+        result = _run(command, verb, regime, cells, folder, f"{verb}-{number}")
         if isinstance(result, str):
             yield True, f"not applicable (exit 99): {result}"
             return
