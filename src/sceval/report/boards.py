@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 KEYS = ["task", "dataset", "split"]
 NOTHING_TO_REMOVE = "nothing to remove"
 """Words in a note or a finding that say that the cells carry no batch effect beyond chance."""
+COSTS = ("total_cpu_s", "cpu_s")
+"""CPU seconds of a run, those of the runs that it reads from included where the table knows them."""
 LABEL_FREE = ("batch_integration", "multiomic_integration")
 """Tasks in which a run that sees labels is ranked apart."""
 RANKED = ("model", "baseline")
@@ -69,6 +71,7 @@ class Board:
     absent: list[Entry]
     pairs: Pairs
     nothing_to_remove: str = ""
+    caution: str = ""
     mdd: float | None = None
 
     @property
@@ -131,6 +134,7 @@ def _board(results: Results, key: tuple[str, str, str]) -> Board:
         absent=[entry for entry in variants if entry.value is None],
         pairs=pairs,
         nothing_to_remove=_nothing(scores, results["findings"], key),
+        caution=_caution(lead, scores),
         mdd=float(mdd.median()) if len(mdd) else None,
     )
 
@@ -161,13 +165,21 @@ def _variants(results: Results, key: tuple[str, str, str]) -> list[Entry]:
         mine = runs[runs.variant == variant]
         planned = plan[plan.variant == variant]
         fine = mine[mine.status == "ok"]
-        for column in ("cpu_s", "wall_s"):
-            known = fine[column].dropna()
-            setattr(entry, column, float(known.median()) if len(known) else None)
+        entry.cpu_s = _median(fine, *COSTS)
+        entry.wall_s = _median(fine, "wall_s")
         if flagged is not None and key[0] in LABEL_FREE:
             entry.uses_labels = bool(flagged[mine.index].fillna(False).astype(bool).any())
         entry.holes = _holes(mine if len(mine) else planned)
     return list(entries.values())
+
+
+def _median(runs: pd.DataFrame, *columns: str) -> float | None:
+    """Return the median of the first column that has a value."""
+    for column in columns:
+        known = runs[column].dropna() if column in runs else ()
+        if len(known):
+            return float(known.median())
+    return None
 
 
 def _holes(runs: pd.DataFrame) -> list[dict[str, Any]]:
@@ -186,17 +198,28 @@ def _fill(entry: Entry, row: dict[str, Any] | None) -> None:
     entry.n_runs = 0 if row is None else int(row["n_runs"])
 
 
+def _caution(lead: pd.DataFrame, scores: pd.DataFrame) -> str:
+    """Return why the metric that ranks says little here; empty where it is informative."""
+    if lead.empty or lead.informative.fillna(True).all():
+        return ""
+    notes = scores.note[(scores.metric == lead.metric.iloc[0]) & scores.note.notna()]
+    said = [note for note in notes if "uninformative" in note or "demoted" in note]
+    return (said or ["uninformative: its anchors are not apart here"])[0]
+
+
 def _nothing(scores: pd.DataFrame, findings: pd.DataFrame, key: tuple[str, str, str]) -> str:
     """Return the sentence that says that there is no batch effect to remove; empty where none does.
 
-    It stands in the note of a score or among the findings; without it a composite marked `partial` whose PCR is
-    undefined in every run says the same.
+    It stands in the note of a score or among the findings. Where no finding gives another reason, a composite marked
+    `partial` whose PCR is undefined in every run says the same.
     """
     about = (findings.task == key[0]) & (findings.dataset == key[1])
     own = findings.finding[findings.run_id.isin(scores.run_id) | (about & (findings.run_id.fillna("") == ""))]
     for sentence in [*scores.note.dropna(), *own.dropna()]:
         if NOTHING_TO_REMOVE in sentence.lower():
             return sentence
+    if own.str.contains("PCR undefined", case=False).any():
+        return ""
     composite, pcr = scores[scores.metric.isin(["s_final", "s_batch"])], scores[scores.metric == "pcr"]
     partial = [note for note in composite.note.dropna() if "partial" in note.lower()]
     return partial[0] if partial and len(pcr) and pcr.value.isna().all() else ""

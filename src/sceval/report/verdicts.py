@@ -14,6 +14,9 @@ from sceval.report.text import cost, difference, interval, listing, number, word
 WORTH_SAVING = 2.0
 """Among tied variants the cheapest is recommended only if the best costs at least this many times as much."""
 
+UNINTEGRATED = "pca"
+"""What the id of a baseline contains that corrects nothing."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -56,6 +59,8 @@ def verdict(board: Board) -> Verdict:
         told.append(_tie(board, best, others))
     if board.nothing_to_remove:
         return _nothing_to_remove(board, where, [_tie(board, best, [e.variant for e in tied])] if tied else [])
+    if board.caution:
+        told.append(Markup("{} says little here ({}).").format(label(board.metric), board.caution))
     if _no_better_than_blind(pick):
         text = Markup(
             "No method is shown to beat a blind control on {}: the interval of the best choice, {}, reaches the score "
@@ -121,14 +126,14 @@ def _no_better_than_blind(pick: Entry) -> bool:
 
 
 def _nothing_to_remove(board: Board, where: Markup, ties: list[Markup]) -> Verdict:
-    baselines = [entry for entry in board.ranked if entry.kind == "baseline"]
+    plain = [entry for entry in board.ranked if entry.kind == "baseline" and UNINTEGRATED in entry.model]
     text = Markup(
         "Nothing to remove on {}: the batches differ no more than chance would have it, so there is no batch effect "
         "that a method could correct and S_final is partial."
     ).format(where)
     advice = Markup("Leave the cells as they are.")
-    if baselines:
-        cheapest = min(baselines, key=lambda e: (e.cpu_s is None, e.cpu_s or 0))
+    if plain:
+        cheapest = min(plain, key=lambda e: (e.cpu_s is None, e.cpu_s or 0))
         ends = interval(cheapest.value_low, cheapest.value_high, 2)
         advice = Markup("Leave the cells as they are ({}: {} {} {}).").format(
             _name(cheapest), label(board.metric), number(cheapest.value, 2), ends
