@@ -53,6 +53,14 @@ def test_info_is_json_that_fits_its_schema(model):
     )
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_the_digest_of_the_code_covers_every_model_that_is_imported(model):
+    code = f"import sys, sceval.models.{model}.program; print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    folders = {name.split(".")[2] for name in out.split() if name.startswith("sceval.models.") and name.count(".") > 2}
+    assert folders == {model, *import_module(f"sceval.models.{model}.program").INFO.uses_code_of}
+
+
 @pytest.mark.parametrize(("model", "verb", "params", "width"), EMBEDDING)
 def test_embedding_has_a_finite_row_for_each_cell_id(call, model, verb, params, width):
     view = make_view()

@@ -41,8 +41,11 @@ class Unfit(Exception):
 
 
 def docker_command(image: str, folder: Path) -> list[str]:
-    """Return the command that runs an image as the pipeline does: any user, no network, one folder."""
-    user = f"{os.getuid()}:{os.getgid()}"
+    """Return the command that runs an image as the pipeline does: no network, one folder, a user that it cannot know.
+
+    The user is that of the caller, but never root: an image that only root can run would pass here and fail elsewhere.
+    """
+    user = f"{os.getuid()}:{os.getgid()}" if os.getuid() else "12345:12345"
     mount = ["-v", f"{folder}:{folder}", "-w", str(folder)]
     return ["docker", "run", "--rm", "--network", "none", "-u", user, *mount, image, "sceval-model"]
 
@@ -88,6 +91,7 @@ def _run(command: list[str], verb: str, regime: str, view: CellFile, folder: Pat
     """
     place = folder / name
     place.mkdir()
+    place.chmod(0o777)  # an image may run as another user
     h5ad.write(place / "view.h5ad", view)
     (place / "params.json").write_text("{}\n")
     paths = {"view": "view.h5ad", "output": "output.h5ad", "params": "params.json"}
@@ -187,6 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
+        folder.chmod(0o755)
         if given.image:
             command = docker_command(given.image, folder)
         else:

@@ -26,9 +26,9 @@ def info_json(info: Info) -> dict[str, Any]:
     """Return an `Info` as the JSON that `sceval-model info` prints."""
     out = dataclasses.asdict(info)
     out["params"] = {param.name: param.schema() for param in info.params}
-    out["code"] = fingerprint(
-        "contract", "data", "training", "models/program.py", "models/outputs.py", f"models/{info.name}"
-    )
+    shared = sorted(f"models/{path.name}" for path in Path(__file__).parent.glob("*.py"))
+    own = [f"models/{name}" for name in (info.name, *out.pop("uses_code_of"))]
+    out["code"] = fingerprint("contract", "data", "training", *shared, *own)
     return out
 
 

@@ -18,7 +18,10 @@ class NotApplicable(Exception):
 
 @dataclass(frozen=True)
 class Info:
-    """What `sceval-model info` prints; fields as in `contract/schemas/info.json`."""
+    """What `sceval-model info` prints; fields as in `contract/schemas/info.json`.
+
+    `uses_code_of` names other models whose modules this one imports; it is not printed, their code enters the digest.
+    """
 
     name: str
     title: str
@@ -38,6 +41,7 @@ class Info:
     licence: str = "Apache-2.0"
     citation: str = ""
     params: tuple[Any, ...] = ()
+    uses_code_of: tuple[str, ...] = ()
 
 
 @dataclass

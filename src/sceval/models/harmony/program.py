@@ -24,6 +24,7 @@ INFO = Info(
         Param("theta", 2.0, "Diversity penalty: larger values mix batches more.", low=0.0, high=100.0),
         Param("max_iter", 10, "Largest number of Harmony rounds.", low=1, high=200),
     ),
+    uses_code_of=("pca",),
 )
 
 _CELLS_PER_CLUSTER = 30

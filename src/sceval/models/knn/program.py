@@ -25,6 +25,7 @@ INFO = Info(
         Param("k", 15, "Neighbours that vote.", low=1, high=1000),
         Param("weights", "uniform", "Weight of a vote.", choices=("uniform", "distance")),
     ),
+    uses_code_of=("pca",),
 )
 
 
