@@ -10,7 +10,7 @@ from make_results import HOSTILE, make
 
 from sceval.report.boards import Board, boards
 from sceval.report.load import load
-from sceval.report.verdicts import Verdict, verdict
+from sceval.report.verdicts import Verdict, tally, verdict
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,13 @@ def test_among_tied_the_cheap_one_is_recommended(judged: dict) -> None:
     assert told.outcome == "tie" and told.use == "harmony"
     assert [entry.variant for entry in board.entries if entry.tied] == ["scgpt-finetune", "harmony"]
     assert "The top of the table, scgpt-finetune, adds 0.02 [−0.01, 0.05] at 55 times the cost" in sentences(told)
+
+
+def test_tally(judged: dict) -> None:
+    integration = [pair for key, pair in judged.items() if key[0] == "batch_integration"]
+    assert tally(integration).striptags() == (
+        "Of 5 cases: the choice is harmony in 3, scgpt-finetune in 1; there is nothing to remove in 1."
+    )
 
 
 def test_nothing_to_remove(judged: dict) -> None:

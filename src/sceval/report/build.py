@@ -14,7 +14,7 @@ from markupsafe import Markup
 from sceval.report import assets, classes, downloads, figures, layouts, methods, parts, scatter, stress, tables, text
 from sceval.report.boards import boards
 from sceval.report.load import load
-from sceval.report.verdicts import verdict
+from sceval.report.verdicts import tally, verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +81,7 @@ def render(results: Results) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= _filters()
-    environment.filters["metric"] = methods.label
+    environment.filters |= {"metric": methods.label, "tally": tally}
     script = assets.script()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     page = environment.get_template("report.html.j2").render(

@@ -72,6 +72,29 @@ def verdict(board: Board) -> Verdict:
     return Verdict("win", "clear", pick.variant, told)
 
 
+def tally(verdicts: list[tuple[Board, Verdict]]) -> Markup:
+    """Return the verdicts of one task in one sentence: how often each variant is the choice, or that none is."""
+    chosen: dict[str, int] = {}
+    for _, told in verdicts:
+        if told.use:
+            chosen[told.use] = chosen.get(told.use, 0) + 1
+    picks = [Markup("{} in {}").format(Markup("<strong>{}</strong>").format(v), n) for v, n in _most(chosen)]
+    said = [Markup("the choice is ") + Markup(", ").join(picks)] if picks else []
+    for outcome, phrase in (
+        ("nothing_to_remove", "there is nothing to remove in {}"),
+        ("none_better", "nothing beats a blind control in {}"),
+        ("no_score", "there is no score in {}"),
+    ):
+        n = sum(told.outcome == outcome for _, told in verdicts)
+        said += [Markup(phrase).format(n)] if n else []
+    cases = f"{len(verdicts)} case{'s' if len(verdicts) != 1 else ''}"
+    return Markup("Of {}: {}.").format(cases, Markup("; ").join(said))
+
+
+def _most(counts: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
 def _name(entry: Entry) -> Markup:
     return Markup("<strong>{}</strong>").format(entry.variant)
 
