@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components, dijkstra
+
+from sceval.metrics.neighbors import THREADS
 
 _TOLERANCE = 1e-5
 _MIN_SCALE = 1e-3
@@ -137,11 +142,10 @@ def path_neighbors(weights: sparse.csr_matrix, k: int) -> tuple[np.ndarray, np.n
     todo = np.arange(n)
     while len(todo):
         block = max(1, min(512, 8_000_000 // n))
-        short = []
-        for start in range(0, len(todo), block):
-            part = todo[start : start + block]
-            short.append(_nearest_by_path(graph, part, k, limit, indices, distances))
-        todo = np.concatenate(short)
+        parts = [todo[start : start + block] for start in range(0, len(todo), block)]
+        search = partial(_nearest_by_path, graph, k=k, limit=limit, indices=indices, distances=distances)
+        with ThreadPoolExecutor(THREADS) as pool:
+            todo = np.concatenate(list(pool.map(search, parts)))
         if np.isinf(limit):
             break
         limit = limit * 1.5 if len(todo) > 50 else np.inf
@@ -171,7 +175,15 @@ def _nearest_by_path(graph, part, k, limit, indices, distances) -> np.ndarray:
     ids = np.full(table.shape, -1, dtype=np.int64)
     table[row, offset] = found[row, column]
     ids[row, offset] = column
-    order = np.argsort(table, axis=1, kind="stable")[:, :k]
-    indices[part] = np.take_along_axis(ids, order, axis=1)
-    distances[part] = np.take_along_axis(table, order, axis=1)
+    # Sort only what can be among the k: the search reaches several times more cells than that.
+    bound = np.partition(table, k - 1, axis=1)[:, k - 1]
+    row, column = np.nonzero(table <= bound[:, None])
+    counts_near = np.bincount(row, minlength=len(part))
+    offset = np.arange(len(row)) - np.repeat(np.cumsum(counts_near) - counts_near, counts_near)
+    near = np.full((len(part), counts_near.max()), np.inf)
+    near_ids = np.full(near.shape, -1, dtype=np.int64)
+    near[row, offset], near_ids[row, offset] = table[row, column], ids[row, column]
+    order = np.argsort(near, axis=1, kind="stable")[:, :k]
+    indices[part] = np.take_along_axis(near_ids, order, axis=1)
+    distances[part] = np.take_along_axis(near, order, axis=1)
     return part[counts < k]

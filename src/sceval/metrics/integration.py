@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from sceval.metrics import agreement, graph, pcr, silhouette
@@ -22,7 +24,8 @@ IDS = (
 #: The sentence for a dataset without a batch effect.
 NO_BATCH_EFFECT = (
     "PCR undefined: batch explains {before:.4f} of the variance before integration, under the 95th percentile "
-    "{limit:.4f} of its own permutations: there is nothing to remove; S_batch and S_final are means over the rest (partial)"
+    "{limit:.4f} of its own permutations: there is nothing to remove; S_batch and S_final are means over the rest "
+    "(partial)"
 )
 _NAN = float("nan")
 
@@ -111,9 +114,14 @@ class IntegrationScorer:
         if len(labels) and self._clusters is None and space.n > 2:
             sweep = Sweep(self.cluster_rule, space.n, self.seed)
             sweep.feed(space.graph(15))
-        self._prepare_pcr()
-        if len(labels) > 2:
-            self._prepare_label_cells(space, labels, batches)
+        with ThreadPoolExecutor(1) as pool:
+            # The path search runs outside the GIL, beside the rest.
+            paths = [pool.submit(s.prepare_paths) for s in {id(s): s for s in (self.all, space)}.values() if s.n > 2]
+            self._prepare_pcr()
+            if len(labels) > 2:
+                self._prepare_label_cells(space, labels, batches)
+            for done in paths:
+                done.result()
         if len(self.batch_names) > 1 and self.all.unreachable:
             self._findings.append(
                 f"graph LISI: {self.all.unreachable} of {self.n} cells reach fewer than 90 others in the neighbour "

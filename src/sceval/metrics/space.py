@@ -45,6 +45,10 @@ class Space:
         indices, distances = path_neighbors(self.graph(15), N_NEIGHBORS)
         return indices, neighbor_probabilities(distances, PERPLEXITY)
 
+    def prepare_paths(self) -> None:
+        """Search the nearest cells by path now; a thread may do this while the caller goes on."""
+        _ = self._paths
+
     def graph(self, k: int) -> sparse.csr_matrix:
         """UMAP connectivities of the first ``k`` neighbours, the cell itself counted."""
         if k not in self._graphs:
