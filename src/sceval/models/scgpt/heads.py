@@ -55,10 +55,10 @@ class MVCDecoder(nn.Module):
     def forward(self, cell: Tensor, genes: Tensor) -> tuple[Tensor, Tensor | None]:
         """Prediction and probability of being non-zero, both (cells, positions)."""
         query = torch.sigmoid(self.gene2query(genes))
-        prediction = torch.einsum("bld,bd->bl", self.W(query), cell)
+        prediction = (self.W(query) * cell[:, None]).sum(dim=-1)
         if not hasattr(self, "W_zero_logit"):
             return prediction, None
-        return prediction, torch.sigmoid(torch.einsum("bld,bd->bl", self.W_zero_logit(query), cell))
+        return prediction, torch.sigmoid((self.W_zero_logit(query) * cell[:, None]).sum(dim=-1))
 
 
 class _Classifier(nn.Module):

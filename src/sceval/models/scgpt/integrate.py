@@ -149,7 +149,7 @@ def integrate_cells(
         settings,
         derive_seed(seed, "weights"),
         n_batches=n,
-        n_domains=n,
+        n_domains=n if settings["dsbn"] else 0,
         batch_norm=False,
         zero_prob="gep_nzlp" in terms,
         mvc="gepc" in terms,

@@ -132,17 +132,30 @@ class ScGPT(nn.Module):
         mvc: bool = False,
         classes: bool = False,
         batches: bool = False,
+        at: Tensor | None = None,
     ) -> ScGPTOutput:
-        """Encode and decode; each flag asks for one head."""
+        """Encode and decode; each flag asks for one head.
+
+        With ``at`` (cells x positions, True where wanted), expression is decoded at those positions only and comes as
+        one flat vector in row order: a training loss that looks at hidden positions needs no others.
+        """
         genes, total = self.embed_inputs(gene_ids, values, batch_labels, pert_flags)
         hidden = self.transformer_encoder(total, pad_mask)
         output = ScGPTOutput(cell=hidden[:, 0])
         if expression and self.config.decoder == "affine":
             output.expression = self.decoder(hidden, values)
         elif expression:
-            output.expression, output.zero_prob = self.decoder(self._with_batch(hidden, batch_labels))
+            wanted = self._with_batch(hidden, batch_labels)
+            output.expression, output.zero_prob = self.decoder(wanted if at is None else wanted[at])
         if mvc:
-            output.mvc, output.mvc_zero_prob = self.mvc_decoder(self._with_batch(output.cell, batch_labels), genes)
+            cell = self._with_batch(output.cell, batch_labels)
+            if at is not None:
+                # One "cell" for each wanted position, so that the decoder sees (positions, 1, d).
+                cell, genes = cell.repeat_interleave(at.sum(dim=1), dim=0), genes[at][:, None]
+            output.mvc, output.mvc_zero_prob = self.mvc_decoder(cell, genes)
+            if at is not None:
+                output.mvc = output.mvc[:, 0]
+                output.mvc_zero_prob = None if output.mvc_zero_prob is None else output.mvc_zero_prob[:, 0]
         if classes:
             output.classes = self.cls_decoder(output.cell)
         if batches:

@@ -45,6 +45,7 @@ def forward_for(model: ScGPT, batch: TensorBatch, weights: Mapping[str, float]) 
         mvc=bool({"gepc", "gepc_nzlp"} & set(weights)),
         classes="cls" in weights,
         batches="dab" in weights,
+        at=None if "mse" in weights else batch.mask,
     )
 
 
@@ -61,11 +62,13 @@ def loss_terms(
     def full(x: Tensor) -> Tensor:
         return x if x.dtype == torch.float64 else x.float()
 
+    # Predictions are there at hidden positions only, in row order (see ScGPT.forward, `at`).
+    hidden = None if batch.target is None or batch.mask is None else batch.target[batch.mask]
     makers = {
-        "gep": lambda: losses.masked_mse(full(output.expression), batch.target, batch.mask),
-        "gep_nzlp": lambda: losses.masked_bernoulli_nll(full(output.zero_prob), batch.target, batch.mask),
-        "gepc": lambda: losses.masked_mse(full(output.mvc), batch.target, batch.mask),
-        "gepc_nzlp": lambda: losses.masked_bernoulli_nll(full(output.mvc_zero_prob), batch.target, batch.mask),
+        "gep": lambda: F.mse_loss(full(output.expression), hidden),
+        "gep_nzlp": lambda: losses.bernoulli_nll(full(output.zero_prob), hidden).mean(),
+        "gepc": lambda: F.mse_loss(full(output.mvc), hidden),
+        "gepc_nzlp": lambda: losses.bernoulli_nll(full(output.mvc_zero_prob), hidden).mean(),
         "ecs": lambda: losses.elastic_cell_similarity(full(output.cell), ecs_threshold),
         "dab": lambda: F.cross_entropy(full(output.batches), batch.batch_labels),
         "cls": lambda: F.cross_entropy(full(output.classes), batch.classes),

@@ -38,6 +38,7 @@ PARAMS: tuple[Param, ...] = (
     Param("ecs_weight", 10.0, "Weight of elastic cell similarity.", low=0, high=1e4),
     Param("ecs_threshold", 0.8, "Cosine above which cells are pulled together, below it pushed apart.", low=0, high=1),
     Param("dab_weight", 1.0, "Weight of the adversarial batch classifier.", low=0, high=1e4),
+    Param("dsbn", True, "Normalize the input batch by batch in integration; with mini-batches of one batch each."),
     Param("freeze_embeddings", False, "Fix gene and value encoders in finetune (the annotation notebook's switch)."),
     Param("d_model", 64, "Width of a model from scratch.", low=4, high=4096),
     Param("n_layers", 2, "Layers of a model from scratch.", low=1, high=96),
