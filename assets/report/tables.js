@@ -4,7 +4,7 @@ const value = (row, column, kind) => {
   const cell = row.cells[column];
   const text = cell.dataset.v ?? cell.textContent.trim();
   if (kind !== "number") return text.toLowerCase();
-  return text === "" ? NaN : Number(text);
+  return text === "" || text === "–" ? NaN : Number(text);
 };
 
 // Empty cells stay last in both directions: an absent score is neither the best nor the worst.

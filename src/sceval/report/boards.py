@@ -161,15 +161,15 @@ def _variants(results: Results, key: tuple[str, str, str]) -> list[Entry]:
         for row in table[["variant", "model", "regime", "kind"]].drop_duplicates("variant").itertuples(index=False):
             entries.setdefault(row.variant, Entry(row.variant, row.model, row.regime, row.kind))
     flagged = runs.get("uses_labels")
+    ran, meant = (dict(tuple(table.groupby("variant"))) for table in (runs, plan))
     for variant, entry in entries.items():
-        mine = runs[runs.variant == variant]
-        planned = plan[plan.variant == variant]
+        mine = ran.get(variant, runs.iloc[:0])
         fine = mine[mine.status == "ok"]
         entry.cpu_s = _median(fine, *COSTS)
         entry.wall_s = _median(fine, "wall_s")
         if flagged is not None and key[0] in LABEL_FREE:
             entry.uses_labels = bool(flagged[mine.index].fillna(False).astype(bool).any())
-        entry.holes = _holes(mine if len(mine) else planned)
+        entry.holes = _holes(mine if len(mine) else meant.get(variant, plan.iloc[:0]))
     return list(entries.values())
 
 
@@ -183,11 +183,15 @@ def _median(runs: pd.DataFrame, *columns: str) -> float | None:
 
 
 def _holes(runs: pd.DataFrame) -> list[dict[str, Any]]:
-    bad = runs[runs.status != "ok"].copy()
-    bad["status"] = bad.status.replace("planned", "not_run")
-    bad["reason"] = bad.reason.fillna("no reason was recorded")
-    counts = bad.groupby(["status", "reason"], sort=False).size()
-    return [{"status": status, "reason": reason, "n": int(n)} for (status, reason), n in counts.items()]
+    counts: dict[tuple[str, str], int] = {}
+    for status, reason in zip(runs.status, runs.reason, strict=True):
+        if status != "ok":
+            key = (
+                "not_run" if status == "planned" else status,
+                "no reason was recorded" if missing(reason) else reason,
+            )
+            counts[key] = counts.get(key, 0) + 1
+    return [{"status": status, "reason": reason, "n": n} for (status, reason), n in counts.items()]
 
 
 def _fill(entry: Entry, row: dict[str, Any] | None) -> None:

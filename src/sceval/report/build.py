@@ -122,7 +122,19 @@ def _content(results: Results) -> dict[str, Any]:
 
 
 def _filters() -> dict[str, Any]:
-    names = ("number", "interval", "significant", "seconds", "megabytes", "share", "slug", "words", "listing", "code")
+    names = (
+        "exact",
+        "number",
+        "interval",
+        "significant",
+        "seconds",
+        "megabytes",
+        "share",
+        "slug",
+        "words",
+        "listing",
+        "code",
+    )
     return {name: getattr(text, name) for name in names}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sceval.report.tables import records
 from sceval.report.text import slug
 
 if TYPE_CHECKING:
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
     from sceval.report.boards import Board, Entry
     from sceval.report.load import Results
+
+Rows = dict[str, list[dict]]
+RATES = ("precision", "recall", "f1")
 
 
 @dataclass
@@ -45,47 +49,72 @@ class ClassPage:
 
 def class_pages(results: Results, boards: list[Board]) -> list[ClassPage]:
     """Return a page for each board whose runs have a confusion matrix or class scores."""
-    runs, confusion, per_class = results["runs"], results["confusion"], results["per_class"]
+    counts, scores = _by_run(results["confusion"]), _by_run(results["per_class"])
+    runs: dict[tuple[str, str, str], dict[str, list[str]]] = {}
+    names = ["task", "dataset", "split", "variant", "run_id"]
+    for *key, variant, run in results["runs"][names].itertuples(index=False):
+        if run in counts or run in scores:
+            runs.setdefault(tuple(key), {}).setdefault(variant, []).append(run)
     pages = []
     for board in boards:
-        mine = runs[(runs.task == board.task) & (runs.dataset == board.dataset) & (runs.split == board.split)]
-        counts = confusion.merge(mine[["run_id", "variant"]], on="run_id")
-        scores = per_class.merge(mine[["run_id", "variant"]], on="run_id")
-        if len(counts) or len(scores):
-            pages.append(_page(board, counts, scores))
+        mine = runs.get((board.task, board.dataset, board.split))
+        if mine:
+            pages.append(_page(board, mine, counts, scores))
     return pages
 
 
-def _page(board: Board, counts: pd.DataFrame, scores: pd.DataFrame) -> ClassPage:
-    matrices = []
+def _by_run(table: pd.DataFrame) -> Rows:
+    rows: Rows = {}
+    for row in records(table):
+        rows.setdefault(row["run_id"], []).append(row)
+    return rows
+
+
+def _page(board: Board, runs: dict[str, list[str]], counts: Rows, scores: Rows) -> ClassPage:
+    matrices, classes = [], {}
     # Those that compete come first: an oracle's matrix is of less interest than the winner's.
     for entry in [*board.ranked, *(e for e in board.entries if not e.ranked), *board.absent]:
-        own = counts[counts.variant == entry.variant]
-        if len(own):
-            matrices.append(_matrix(board, entry, own, scores[scores.variant == entry.variant]))
-    facts = scores.groupby("cell_type", sort=True)[["n_test", "n_train", "in_macro"]].first()
-    labels = [{"name": name, **row} for name, row in facts.to_dict("index").items()]
-    means = scores.groupby(["variant", "cell_type"]).f1.mean()
+        own = runs.get(entry.variant, [])
+        classes[entry.variant] = _classes([row for run in own for row in scores.get(run, [])])
+        cells = [row for run in own for row in counts.get(run, [])]
+        if cells:
+            matrices.append(_matrix(board, entry, cells, sum(run in counts for run in own), classes[entry.variant]))
+    labels: dict[str, dict] = {}
+    for rows in classes.values():
+        for row in rows:
+            labels.setdefault(row["cell_type"], {"name": row["cell_type"], **row})
     f1 = []
     for entry in board.entries:
-        if (scores.variant == entry.variant).any():
-            f1.append((entry, [means.get((entry.variant, label["name"])) for label in labels]))
-    return ClassPage(board, matrices, labels, f1)
+        values = {row["cell_type"]: row["f1"] for row in classes[entry.variant]}
+        if values:
+            f1.append((entry, [values.get(name) for name in sorted(labels)]))
+    return ClassPage(board, matrices, [labels[name] for name in sorted(labels)], f1)
 
 
-def _matrix(board: Board, entry: Entry, counts: pd.DataFrame, scores: pd.DataFrame) -> Matrix:
-    table = counts.pivot_table(index="truth", columns="prediction", values="n", aggfunc="sum", fill_value=0)
+def _classes(rows: list[dict]) -> list[dict]:
+    """Return one row for each class: counts of the first run, means of the rates over runs."""
+    groups: dict[str, list[dict]] = {}
+    for row in rows:
+        groups.setdefault(row["cell_type"], []).append(row)
+    pooled = []
+    for name in sorted(groups):
+        known = {rate: [r[rate] for r in groups[name] if r[rate] is not None] for rate in RATES}
+        pooled.append(groups[name][0] | {rate: sum(x) / len(x) if x else None for rate, x in known.items()})
+    return pooled
+
+
+def _matrix(board: Board, entry: Entry, cells: list[dict], n_runs: int, classes: list[dict]) -> Matrix:
+    counts: dict[tuple[str, str], int] = {}
+    for row in cells:
+        place = (row["truth"], row["prediction"])
+        counts[place] = counts.get(place, 0) + int(row["n"])
     # A label that is predicted but never true (or `unassigned`) gets a column of its own behind the true ones.
-    truths = sorted(table.index[table.sum(axis=1) > 0])
-    extra = sorted(name for name in table.columns if name not in truths and table[name].sum() > 0)
-    table = table.reindex(index=truths, columns=truths + extra, fill_value=0)
-    totals = [int(n) for n in table.sum(axis=1)]
-    rows = [
-        [(int(n), float(n) / total if total else 0.0) for n in row]
-        for row, total in zip(table.to_numpy(), totals, strict=True)
-    ]
-    columns = {"n_test": "first", "n_train": "first", "precision": "mean", "recall": "mean", "f1": "mean"}
-    classes = scores.groupby("cell_type", sort=True).agg(columns | {"in_macro": "first"}).reset_index()
+    truths = sorted({truth for (truth, _), n in counts.items() if n})
+    extra = sorted({label for (_, label), n in counts.items() if n and label not in truths})
+    rows, totals = [], []
+    for truth in truths:
+        row = [counts.get((truth, label), 0) for label in truths + extra]
+        totals.append(sum(row))
+        rows.append([(n, n / totals[-1]) for n in row])
     anchor = slug("classes", board.anchor, entry.variant)
-    n_runs = int(counts.run_id.nunique())
-    return Matrix(entry, anchor, n_runs, truths, truths + extra, rows, totals, classes.to_dict("records"))
+    return Matrix(entry, anchor, n_runs, truths, truths + extra, rows, totals, classes)

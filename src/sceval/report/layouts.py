@@ -48,18 +48,18 @@ def galleries(results: Results, boards: list[Board]) -> list[Gallery]:
     layout, runs = results["layout"], results["runs"]
     if layout.empty:
         return []
-    has = set(layout.run_id.unique())
+    pictures = dict(tuple(layout.groupby("run_id")))
     found = []
     for board in boards:
         mine = runs[(runs.task == board.task) & (runs.dataset == board.dataset) & (runs.split == board.split)]
-        chosen = mine[mine.run_id.isin(has)].sort_values(["split_seed", "seed"]).drop_duplicates("variant")
+        chosen = mine[mine.run_id.isin(pictures)].sort_values(["split_seed", "seed"]).drop_duplicates("variant")
         if len(chosen):
-            found.append(_gallery(board, layout, dict(zip(chosen.variant, chosen.run_id, strict=True))))
+            tables = {v: pictures[run].set_index("cell") for v, run in zip(chosen.variant, chosen.run_id, strict=True)}
+            found.append(_gallery(board, tables))
     return found
 
 
-def _gallery(board: Board, layout: pd.DataFrame, chosen: dict[str, str]) -> Gallery:
-    tables = {variant: layout[layout.run_id == run].set_index("cell") for variant, run in chosen.items()}
+def _gallery(board: Board, tables: dict[str, pd.DataFrame]) -> Gallery:
     first = next(iter(tables.values()))
     cells = first.index.unique()
     for table in tables.values():

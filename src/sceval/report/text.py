@@ -38,6 +38,11 @@ def number(value: Any, digits: int = 3) -> str:
     return text.replace("-", MINUS)
 
 
+def exact(value: Any) -> str:
+    """Format for sorting and for CSV: six digits that matter, empty where there is no value."""
+    return "" if missing(value) else f"{float(value):.6g}"
+
+
 def difference(value: Any) -> str:
     """Format a difference with two digits, or three where two would print a zero that is none."""
     if missing(value):
