@@ -49,7 +49,7 @@ def standardized_variance(counts: sparse.csr_matrix) -> np.ndarray:
     n = counts.shape[0]
     mean, variance = column_moments(counts)
     out = np.zeros(counts.shape[1])
-    varying = variance > 0
+    varying = variance > 1e-12 * mean**2  # a constant gene has a variance of rounding errors, not always of zero
     if n < 2 or not varying.any():
         return out
     expected = local_quadratic(np.log10(mean[varying]), np.log10(variance[varying]))
