@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup
 
-from sceval.report import assets, classes, downloads, figures, layouts, methods, parts, scatter, stress, tables, text
+from sceval.report import classes, downloads, figures, layouts, methods, page, parts, scatter, stress, tables, text
 from sceval.report.boards import boards
 from sceval.report.load import load
 from sceval.report.verdicts import tally, verdict
@@ -74,7 +74,7 @@ def build(results_dir: Path, out: Path) -> None:
 def render(results: Results) -> str:
     """Return the page as text."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(assets.folder()),
+        loader=jinja2.FileSystemLoader(page.FOLDER),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -82,17 +82,16 @@ def render(results: Results) -> str:
     )
     environment.filters |= _filters()
     environment.filters |= {"metric": methods.label, "tally": tally}
-    script = assets.script()
+    script = page.script()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    page = environment.get_template("report.html.j2").render(
+    return environment.get_template("report.html.j2").render(
         sections=SECTIONS,
         results=results,
-        style=Markup(assets.style()),
+        style=Markup(page.style()),
         script=Markup(script),
         script_hash=f"sha256-{digest}",
         **_content(results),
     )
-    return page
 
 
 def _content(results: Results) -> dict[str, Any]:
