@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from sceval.metrics import agreement, graph, pcr, silhouette
+from sceval.metrics.blas import one_blas_thread
 from sceval.metrics.clustering import Clusterings, Sweep
 from sceval.metrics.coding import encode
 from sceval.metrics.geometry import neighbor_overlap
@@ -190,8 +191,9 @@ class IntegrationScorer:
     def values(self) -> dict[str, float]:
         """Value of every id in ``IDS``; NaN where it is undefined, with the reason in ``findings``."""
         if self._values is None:
-            self._prepare()
-            self._values = self._evaluate(np.ones(self.n, dtype=bool))
+            with one_blas_thread():
+                self._prepare()
+                self._values = self._evaluate(np.ones(self.n, dtype=bool))
         return dict(self._values)
 
     @property
@@ -253,7 +255,8 @@ class IntegrationScorer:
         if keep.shape != (self.n,):
             raise ValueError(f"keep has shape {keep.shape}, expected ({self.n},)")
         self.values()
-        return self._evaluate(keep)
+        with one_blas_thread():
+            return self._evaluate(keep)
 
     def _evaluate(self, keep: np.ndarray) -> dict[str, float]:
         out = dict.fromkeys(IDS, _NAN)
