@@ -46,7 +46,7 @@ workflow SCEVAL {
     PLAN(task_image, VALIDATE.out.datasets, VALIDATE.out.models, ch_infos, settings)
 
     ch_views = PLAN.out.views.splitJson().map { view -> [view, to_files(view.path), to_files(view.query_path)] }
-    PREPARE(ch_views, VALIDATE.out.datasets.first())
+    PREPARE(ch_views, VALIDATE.out.datasets)
 
     // Runs that read another's output wait for that one alone.
     ch_rows = PLAN.out.runs

@@ -69,3 +69,13 @@ def help_text(path) {
     }
     return (lines + groups).join('\n')
 }
+
+// The parameters that decide which runs are made, as JSON: outdir and the like must not change any task's hash.
+def deciding_params(given) {
+    def names = ['models', 'tasks', 'splits', 'regimes', 'seeds', 'control_seeds', 'split_seeds', 'device', 'time_limit', 'memory_mb', 'cpus', 'metrics_backend', 'score_batch', 'image_prefix', 'image_tag', 'local_programs', 'input', 'models_sheet']
+    return groovy.json.JsonOutput.toJson(given.subMap(names))
+}
+
+def provenance(given, run) {
+    return groovy.json.JsonOutput.toJson([nextflow: run.nextflow.version.toString(), profile: run.profile, started: run.start.toString(), command: run.commandLine, params: given])
+}

@@ -88,18 +88,6 @@ def test_a_drawn_prediction_is_written_with_its_own_probability(call):
     np.testing.assert_allclose(cells.obs["confidence"][drawn_a], cells.obsm["probability"][drawn_a, 0])
 
 
-def test_softmax_regression_finds_the_maximum_of_its_likelihood():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(300, 2))
-    codes = (X @ np.array([2.0, -1.0]) + rng.logistic(size=300) > 0).astype(int) + (X[:, 0] > 1.2)
-    weights = annotations.fit_softmax(X, codes, 3)
-    inputs = np.column_stack([X, np.ones(300)])
-    score = np.exp(inputs @ weights)
-    gradient = inputs.T @ (score / score.sum(axis=1, keepdims=True) - np.eye(3)[codes]) / 300
-    gradient[:-1] += annotations._RIDGE * weights[:-1]
-    np.testing.assert_allclose(gradient, 0, atol=1e-5)
-
-
 def test_log_total_regression_learns_what_depth_tells():
     view = make_view(n=200)
     deep = np.arange(200) % 2 == 0

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg, sparse
-from scipy.sparse import linalg as sparse_linalg
+from scipy import sparse
 
 _EXACT = 3000
 """Up to this many cells or genes the smaller Gram matrix is decomposed whole; above it ARPACK takes over."""
@@ -77,6 +76,8 @@ def _gene_gram(X: sparse.csr_matrix, mean: np.ndarray) -> np.ndarray:
 
 
 def _top_eigen(gram: np.ndarray, k: int) -> np.ndarray:
+    from scipy import linalg  # slow to import, and a control needs no component
+
     size = len(gram)
     return linalg.eigh(gram, subset_by_index=(size - k, size - 1))[1][:, ::-1]
 
@@ -91,6 +92,8 @@ def _directions(X: sparse.csr_matrix, mean: np.ndarray, k: int, seed: int) -> np
         gram = gram - gram.mean(axis=0) - gram.mean(axis=1)[:, None] + gram.mean()
         left = _top_eigen(gram, k)
         return np.asarray(X.T @ left) - np.outer(mean, left.sum(axis=0))
+    from scipy.sparse import linalg as sparse_linalg
+
     ones = np.ones(n)
     centered = sparse_linalg.LinearOperator(
         (n, g),

@@ -312,7 +312,10 @@ class _Planner:
                         "task": chunk[0]["task"],
                         "image": self.settings.task_images.get(chunk[0]["task"], ""),
                         "program": self.settings.task_program,
-                        "runs": [{"run_id": row["run_id"], "output_of": row["output_of"]} for row in chunk],
+                        "runs": [
+                            {"run_id": row["run_id"], "output_of": row["output_of"], "picture": row["seed"] == 0}
+                            for row in chunk
+                        ],
                         "metrics_backend": self.settings.metrics_backend,
                         "code": self.settings.score_code,
                     }

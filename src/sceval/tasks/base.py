@@ -61,7 +61,8 @@ class Task:
     plan
         (view, solution) -> the replicates shared by all runs of the group.
     score
-        (path of the output, view, solution, plan, backend) -> `Scored`; raises `guard.BadOutput`.
+        (path of the output, view, solution, plan, backend, picture) -> `Scored`; raises `guard.BadOutput`. The layout is
+        made only where a picture is asked for.
     anchors
         (view, solution) -> metric -> anchor name -> list of values (one a repetition): anchors that no run gives.
     """
@@ -70,5 +71,5 @@ class Task:
     prepare: Callable[[CellFile, CellFile | None, str, str, int], tuple[CellFile, CellFile]]
     oracle: Callable[[CellFile, CellFile, int], Embedding | Annotation]
     plan: Callable[[CellFile, CellFile], Plan]
-    score: Callable[[Path, CellFile, CellFile, Plan, str], Scored]
+    score: Callable[[Path, CellFile, CellFile, Plan, str, bool], Scored]
     anchors: Callable[[CellFile, CellFile], dict[str, dict[str, list[float]]]]

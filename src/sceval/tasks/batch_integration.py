@@ -54,16 +54,15 @@ def _scorer(X: np.ndarray, solution: CellFile) -> IntegrationScorer:
     return IntegrationScorer(X, solution.obs["batch"], solution.obs["cell_type"], pre=solution.obsm["X_pre"])
 
 
-def score(path: Path, view: CellFile, solution: CellFile, plan: Plan, backend: str) -> Scored:
+def score(path: Path, view: CellFile, solution: CellFile, plan: Plan, backend: str, picture: bool) -> Scored:
     """Score a cell embedding; see `IntegrationScorer` for the metrics."""
     X, findings = guard.embedding(path, view)
     if backend == "scib":
-        from sceval.metrics.backend_scib import integration_values
+        from sceval.metrics.backend_scib import scib_values
 
-        values, left_out = integration_values(
-            X, solution.obs["batch"], solution.obs["cell_type"], solution.obsm["X_pre"]
-        )
-        return Scored(values, {}, findings=findings + left_out)
+        result = scib_values(X, solution.obs["batch"], solution.obs["cell_type"], solution.obsm["X_pre"])
+        left_out = [f"{name}: not by scib ({why})" for name, why in result.left_out.items()]
+        return Scored(result.values, {}, findings=findings + result.findings + left_out)
     scorer = _scorer(X, solution)
     values = scorer.values()
     everyone = np.ones(view.n_obs, bool)
@@ -73,7 +72,7 @@ def score(path: Path, view: CellFile, solution: CellFile, plan: Plan, backend: s
         units=scorer.units(),
         unit_names=view.obs_names,
         findings=findings + scorer.findings,
-        layout=umap_layout(*scorer.all.nearest(everyone, min(15, view.n_obs))),
+        layout=umap_layout(*scorer.all.nearest(everyone, min(15, view.n_obs))) if picture else None,
     )
 
 

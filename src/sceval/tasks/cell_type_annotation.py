@@ -93,9 +93,9 @@ def plan(view: CellFile, solution: CellFile) -> Plan:
     return replicates(len(rows), groups=groups)
 
 
-def score(path: Path, view: CellFile, solution: CellFile, plan: Plan, backend: str) -> Scored:
+def score(path: Path, view: CellFile, solution: CellFile, plan: Plan, backend: str, picture: bool) -> Scored:
     """Score predicted labels of the test cells that have a true one."""
-    del backend  # the metrics of this task are scikit-learn's; scib has none of them
+    del backend, picture  # scib has no metric of this task; its picture is the confusion matrix
     rows = _test_rows(solution)
     output, findings = guard.annotation(path, view, solution.obs_names[rows])
     truth = solution.obs["cell_type"][rows]

@@ -94,7 +94,8 @@ def score_group(
     view, solution
         Of the group.
     runs
-        Each with `run_id` and `output_of`, the run whose folder below `outputs` holds `output.h5ad`.
+        Each with `run_id` and `output_of`, the run whose folder below `outputs` holds `output.h5ad`, and `picture`, whether
+        its embedding is laid out for the report (once for each variant).
     outputs
         Folder of the run folders; a run without one (it failed) is passed over.
     backend
@@ -117,7 +118,7 @@ def score_group(
             continue
         progress(f"{number}/{len(runs)} {run_id}")
         try:
-            scored = task.score(path, view, solution, plan, backend)
+            scored = task.score(path, view, solution, plan, backend, run.get("picture", True))
         except BadOutput as error:
             verdicts[run_id] = {"ok": False, "reason": f"bad_output: {error}"}
             tables.add("findings", run_id=run_id, **where, level="error", finding=str(error))

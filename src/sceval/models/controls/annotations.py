@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import optimize, special
 
 from sceval.models.controls.embeddings import depth
 from sceval.models.reference import Reference
 from sceval.models.request import Annotation, Request
 from sceval.training.seed import derive_seed, hash_ids, hashed_uniforms
-
-_RIDGE = 1e-3
-"""Penalty of the softmax weights, per cell: keeps separable classes from running to infinity."""
 
 
 def _prior_rows(cells: Reference) -> np.ndarray:
@@ -35,39 +31,13 @@ def stratified_random(request: Request, cells: Reference) -> Annotation:
     return Annotation(cells.query, cells.classes, _prior_rows(cells), prediction=cells.classes[drawn])
 
 
-def fit_softmax(X: np.ndarray, codes: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return the weights ((d + 1) x classes, last row the intercept) of a multinomial logistic regression.
-
-    Maximum likelihood with a small ridge on the slopes; see Bishop, Pattern Recognition and Machine Learning, 4.3.4.
-    """
-    n, d = X.shape
-    inputs = np.column_stack([X, np.ones(n)])
-    target = np.eye(n_classes)[codes]
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights = flat.reshape(d + 1, n_classes)
-        log_probability = special.log_softmax(inputs @ weights, axis=1)
-        slopes = weights[:-1]
-        value = -(target * log_probability).sum() / n + _RIDGE / 2 * (slopes**2).sum()
-        gradient = inputs.T @ (np.exp(log_probability) - target) / n
-        gradient[:-1] += _RIDGE * slopes
-        return value, gradient.ravel()
-
-    start = np.zeros((d + 1, n_classes))
-    start[-1] = np.log(np.bincount(codes, minlength=n_classes) / n)
-    options = {"maxiter": 1000, "gtol": 1e-8, "ftol": 1e-14}
-    found = optimize.minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options)
-    return found.x.reshape(d + 1, n_classes)
-
-
 def log_total(request: Request, cells: Reference) -> Annotation:
     """Softmax regression on log total counts and log detected genes."""
+    from sceval.training.softmax import fit_softmax  # its optimizer is slow to import and only this control needs it
+
     X = depth(request.view)
-    center, spread = X[cells.rows].mean(axis=0), X[cells.rows].std(axis=0)
-    X = (X - center) / np.where(spread > 0, spread, 1.0)
-    weights = fit_softmax(X[cells.rows], cells.codes, len(cells.classes))
-    score = X[cells.query] @ weights[:-1] + weights[-1]
-    return Annotation(cells.query, cells.classes, special.softmax(score, axis=1))
+    head = fit_softmax(X[cells.rows], cells.codes, len(cells.classes))
+    return Annotation(cells.query, cells.classes, head.probability(X[cells.query]))
 
 
 CONTROLS = {"majority": majority, "stratified_random": stratified_random, "log_total": log_total}
