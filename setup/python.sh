@@ -70,7 +70,8 @@ END
     if have uv && uv --version >/dev/null 2>&1; then
         uv pip install --python "$py" "${args[@]}" >&2
     else
-        "$py" -m pip install --disable-pip-version-check --progress-bar on "${args[@]}" >&2
+        if [ ! -t 2 ]; then args+=(-q); fi
+        "$py" -m pip install --disable-pip-version-check "${args[@]}" >&2
     fi
     stamp venv "$key"
     stamp place "$ROOT"
