@@ -16,13 +16,19 @@ from sceval.data.sheets import nearest
 MISSING = {"", "nan", "NaN", "NA", "N/A", "None", "none", "null", "<NA>"}
 """Labels that mean that there is none; they never become a class."""
 
+UNASSIGNED = "unassigned"
+"""The prediction that abstains; no true type may be called so."""
+
 
 def _read_file(path: Path) -> CellFile:
     """Read any AnnData file; formats before anndata 0.8 through anndata itself."""
     if h5ad.is_encoded(path):
         return h5ad.read(path)
-    import anndata
-
+    try:
+        import anndata
+    except ModuleNotFoundError as error:
+        msg = "it is older than anndata 0.8 and anndata is not installed here: save it again with anndata 0.8 or later"
+        raise ValueError(msg) from error
     data = anndata.read_h5ad(path)
     text = {name: np.array([None if v != v else v for v in data.obs[name]], object) for name in data.obs}
     genes = {name: np.asarray(data.var[name], object) for name in data.var}
@@ -81,7 +87,7 @@ def read_dataset(row: dict[str, Any], path: Path | None, sheet: str = "datasets.
             raise ContractError([Problem(f"{place}, column path", f"no file {row['path']}", "an .h5ad file")])
         try:
             data = _read_file(path)
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
             found = f"{row['path']}, which cannot be read ({error})"
             raise ContractError([Problem(f"{place}, column path", found, "an AnnData file (.h5ad)")]) from error
     return _as_dataset(row, data, place)
@@ -98,6 +104,11 @@ def _as_dataset(row: dict[str, Any], data: CellFile, place: str) -> CellFile:
             problems.append(Problem(f"{place}, column layer", repr(row["layer"]), expected))
     elif X is None:
         problems.append(Problem(f"{place}, column path", f"{row['path']} without X", "a matrix in X, or a layer named"))
+    if X is not None and (np.shape(X) != (data.n_obs, data.n_vars) or X.dtype.kind not in "biuf"):
+        size = " x ".join(map(str, np.shape(X)))
+        found = f"a matrix of {size} entries of type {X.dtype} in {row['path']}"
+        expected = f"numbers, {data.n_obs} cells x {data.n_vars} genes"
+        problems.append(Problem(f"{place}, column {'layer' if row['layer'] else 'path'}", found, expected))
     out = CellFile(data.obs_names, data.var_names)
     for column, target in (("batch_key", "batch"), ("label_key", "cell_type")):
         if row[column]:
@@ -117,9 +128,26 @@ def _as_dataset(row: dict[str, Any], data: CellFile, place: str) -> CellFile:
     if problems:
         raise ContractError(problems)
     out.X = sparse.csr_matrix(X).astype(np.float32)
-    out.X.sort_indices()
+    out.X.sum_duplicates()
     out.uns["sceval"] = {"organism": row["organism"], "matrix": row["matrix"]}
     return out
+
+
+def _zero_or_one(X: sparse.csr_matrix) -> tuple[str, str] | None:
+    largest = X.data.max(initial=0)
+    return (f"a value of {largest:g}", "0 and 1 only, as the sheet declares `binary`") if largest > 1 else None
+
+
+def _fractional(X: sparse.csr_matrix) -> tuple[str, str] | None:
+    whole = X.nnz > 0 and counts(X) is None
+    return ("whole numbers only", "log-normalised values, as the sheet declares `lognorm`") if whole else None
+
+
+_CHECKS = {
+    "counts": (finite, counts, nonnegative),
+    "binary": (finite, counts, nonnegative, _zero_or_one),
+    "lognorm": (finite, nonnegative, _fractional),
+}
 
 
 def check_dataset(row: dict[str, Any], data: CellFile, sheet: str = "datasets.csv") -> list[Problem]:
@@ -136,8 +164,7 @@ def check_dataset(row: dict[str, Any], data: CellFile, sheet: str = "datasets.cs
             problems.append(Problem(f"{place}: index of {name}", found, "unique ids"))
         if not len(ids):
             problems.append(Problem(f"{place}: {name}", f"no {axis}", f"at least one {axis}"))
-    checks = [finite, nonnegative] if row["matrix"] == "lognorm" else [finite, counts, nonnegative]
-    for check in checks:
+    for check in _CHECKS[row["matrix"]]:
         finding = check(data.X)
         if finding:
             problems.append(Problem(f"{place}: {row['layer'] or 'X'}", *finding))
@@ -147,6 +174,10 @@ def check_dataset(row: dict[str, Any], data: CellFile, sheet: str = "datasets.cs
         if missing.any():
             found = f"{int(missing.sum())} cells without a batch, first in row {int(missing.argmax())}"
             problems.append(Problem(f"{place}: obs[{row['batch_key']!r}]", found, "a batch for each cell"))
+    if "cell_type" in data.obs and (taken := int((data.obs["cell_type"] == UNASSIGNED).sum())):
+        found = f"{taken} cells of type {UNASSIGNED!r}"
+        expected = "an empty label where there is none: predictions use that word to abstain"
+        problems.append(Problem(f"{place}: obs[{row['label_key']!r}]", found, expected))
     empty = np.asarray(data.X.sum(axis=1)).ravel() == 0
     if empty.any() and not problems:
         found = f"{int(empty.sum())} cells without any count, first in row {int(empty.argmax())}"

@@ -52,11 +52,15 @@ def recover_counts(log_values: sparse.csr_matrix) -> sparse.csr_matrix:
     Raises
     ------
     ValueError
-        If a value lies further than `LARGEST_ROUNDING_ERROR` from an integer.
+        If a value lies further than `LARGEST_ROUNDING_ERROR` from an integer, or a cell has no value above 0.
     """
+    stored = np.diff(log_values.indptr)
+    if not stored.all() or not (log_values.data > 0).all():
+        msg = "these are not scaled counts: a cell is empty, or a stored value is not above 0"
+        raise ValueError(msg)
     linear = np.expm1(log_values.data.astype(float))
     smallest = np.minimum.reduceat(linear, log_values.indptr[:-1])
-    ratio = linear / np.repeat(smallest, np.diff(log_values.indptr))
+    ratio = linear / np.repeat(smallest, stored)
     counts = np.round(ratio)
     error = float(np.abs(ratio - counts).max())
     if error > LARGEST_ROUNDING_ERROR:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import difflib
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sceval.contract import Problem
+from sceval.contract import Problem, load
 
 TASKS = ("batch_integration", "cell_type_annotation")
 """Tasks that this version runs."""
@@ -20,7 +21,12 @@ REGIMES = ("zero_shot", "probe", "frozen", "finetune", "scratch", "encoder_only"
 
 MATRICES = ("counts", "binary", "lognorm")
 
+VERBS = tuple(load("info")["properties"]["verbs"]["items"]["enum"])
+
 ORGANISMS = ("human", "mouse")
+
+RESERVED_MODELS = ("oracle",)
+"""Ids that the pipeline itself gives to runs."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,8 @@ MODELS = (
     Column("regimes", "Regimes, separated by `;`; all of the model where empty.", choices=REGIMES, many=True),
     Column("weights", "Folder of the weights."),
     Column("kind", "What the row is.", default="model", choices=KINDS),
-    Column("verbs", "Verbs used, separated by `;`; all of the model where empty.", many=True),
+    Column("verbs", "Verbs used, separated by `;`; all of the model where empty.", choices=VERBS, many=True),
+    Column("deterministic", "`yes` where the seed changes nothing: it runs once.", default="no", choices=("yes", "no")),
 )
 
 
@@ -95,16 +102,43 @@ def _check_cell(sheet: Sheet, number: int, column: Column, text: str) -> str | l
     return values if column.many else text
 
 
+def file_name(text: str) -> str:
+    """Return a text as it stands in run ids and names of folders: only ASCII letters, digits, `_` and `-`."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text)
+
+
 def _check_ids(sheet: Sheet, key: str) -> None:
-    seen: dict[str, int] = {}
+    seen: dict[str, dict[str, Any]] = {}
     for row in sheet.rows:
-        name, number = row[key], row["row"]
-        where = f"{sheet.path}, row {number}, column {key}"
-        if name in seen:
-            sheet.problems.append(Problem(where, f"{name!r}, which stands in row {seen[name]} too", "an id of its own"))
-        elif name and not all(char.isalnum() or char in "_-." for char in name):
+        name = row[key]
+        where = f"{sheet.path}, row {row['row']}, column {key}"
+        first = seen.setdefault(file_name(name), row)
+        if not re.fullmatch(r"[A-Za-z0-9_.-]*", name):
             sheet.problems.append(Problem(where, repr(name), "letters, digits, `_`, `-` and `.` only"))
-        seen.setdefault(name, number)
+        elif name and first is not row and first[key] == name:
+            found = f"{name!r}, which stands in row {first['row']} too"
+            sheet.problems.append(Problem(where, found, "an id of its own"))
+        elif name and first is not row:
+            found = f"{name!r}, which makes the same folder name as {first[key]!r} in row {first['row']}"
+            sheet.problems.append(Problem(where, found, "ids that differ in more than `.` and `-`"))
+
+
+def _check_header(sheet: Sheet, header: list[str], columns: tuple[Column, ...]) -> None:
+    known = [column.name for column in columns]
+    where = f"{sheet.path}, row 1"
+    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+        separator = "semicolons" if ";" in header[0] else "tabs"
+        sheet.problems.append(Problem(where, f"columns separated by {separator}", "columns separated by commas"))
+        return
+    for title in dict.fromkeys(header):
+        if title not in known:
+            expected = f"one of {', '.join(known)}{nearest(title, known)}"
+            sheet.problems.append(Problem(where, f"column {title!r}", expected))
+        elif header.count(title) > 1:
+            sheet.problems.append(Problem(where, f"column {title!r} {header.count(title)} times", "each column once"))
+    for column in columns:
+        if column.required and column.name not in header:
+            sheet.problems.append(Problem(where, f"no column {column.name!r}", column.help))
 
 
 def read_sheet(path: Path | str, columns: tuple[Column, ...], name: str | None = None) -> Sheet:
@@ -127,7 +161,8 @@ def read_sheet(path: Path | str, columns: tuple[Column, ...], name: str | None =
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle)
-            header = list(reader.fieldnames or [])
+            header = [title.strip() for title in reader.fieldnames or []]
+            reader.fieldnames = header
             records = [(reader.line_num, record) for record in reader]
     except FileNotFoundError:
         sheet.problems.append(Problem(sheet.path, "no such file", "a CSV sheet"))
@@ -135,15 +170,17 @@ def read_sheet(path: Path | str, columns: tuple[Column, ...], name: str | None =
     except (UnicodeDecodeError, csv.Error) as error:
         sheet.problems.append(Problem(sheet.path, f"a file that cannot be read ({error})", "a CSV sheet in UTF-8"))
         return sheet
-    known = [column.name for column in columns]
-    for title in header:
-        if title not in known:
-            expected = f"one of {', '.join(known)}{nearest(title, known)}"
-            sheet.problems.append(Problem(f"{sheet.path}, row 1", f"column {title!r}", expected))
-    for column in columns:
-        if column.required and column.name not in header:
-            sheet.problems.append(Problem(f"{sheet.path}, row 1", f"no column {column.name!r}", column.help))
+    _check_header(sheet, header, columns)
+    if any(column.required and column.name not in header for column in columns):
+        return sheet  # every row would only repeat it
     for number, record in records:
+        if not any(record.values()):
+            continue  # a line of commas alone, as spreadsheets leave them at the end
+        if None in record:
+            found = f"{len(header) + len(record[None])} fields under {len(header)} columns"
+            expected = "one field for each column, with quotes around a text that holds commas"
+            sheet.problems.append(Problem(f"{sheet.path}, row {number}", found, expected))
+            continue  # its fields stand under the wrong columns
         row: dict[str, Any] = {"row": number}
         for column in columns:
             text = (record.get(column.name) or "").strip() or column.default
@@ -155,6 +192,13 @@ def read_sheet(path: Path | str, columns: tuple[Column, ...], name: str | None =
     return sheet
 
 
+def _is_number(text: str) -> bool:
+    try:
+        return 0 <= float(text) < float("inf")
+    except ValueError:
+        return False
+
+
 def read_datasets(path: Path | str, name: str | None = None) -> Sheet:
     """Read the datasets sheet; see `read_sheet`."""
     sheet = read_sheet(path, DATASETS, name)
@@ -164,6 +208,12 @@ def read_datasets(path: Path | str, name: str | None = None) -> Sheet:
             where = f"{sheet.path}, row {row['row']}, column query"
             expected = f"the id of another row ({', '.join(ids)}){nearest(row['query'], ids)}"
             sheet.problems.append(Problem(where, repr(row["query"]), expected))
+        elif row["query"] and row["query"] == row["dataset"]:
+            where = f"{sheet.path}, row {row['row']}, column query"
+            sheet.problems.append(Problem(where, f"{row['query']!r}, the dataset itself", "the id of another row"))
+        if row["strength"] and not _is_number(row["strength"]):
+            where = f"{sheet.path}, row {row['row']}, column strength"
+            sheet.problems.append(Problem(where, repr(row["strength"]), "a number of 0 and more, or nothing"))
     return sheet
 
 
@@ -171,6 +221,10 @@ def read_models(path: Path | str, name: str | None = None) -> Sheet:
     """Read the models sheet; `params` becomes a dictionary; see `read_sheet`."""
     sheet = read_sheet(path, MODELS, name)
     for row in sheet.rows:
+        if row["model"] in RESERVED_MODELS:
+            where = f"{sheet.path}, row {row['row']}, column model"
+            expected = "another id: this one belongs to the positive control"
+            sheet.problems.append(Problem(where, repr(row["model"]), expected))
         where = f"{sheet.path}, row {row['row']}, column params"
         try:
             params = json.loads(row["params"])

@@ -17,7 +17,8 @@ VALIDATION_SHARE = 0.1
 def _stratified(labels: np.ndarray, rows: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     """Return a random share of the rows, label by label; at least one row of each label stays behind.
 
-    Fractions are carried from label to label, so that the total is right also where many labels are small.
+    Fractions are carried from label to label, so that the total is right also where many labels are small; never more
+    than half a row, so that many labels of a single row take nothing from the next large one.
     """
     taken: list[np.ndarray] = []
     carry = 0.0
@@ -25,7 +26,7 @@ def _stratified(labels: np.ndarray, rows: np.ndarray, share: float, rng: np.rand
         members = rng.permutation(rows[labels[rows] == label])
         exact = share * len(members) + carry
         count = min(round(exact), len(members) - 1)
-        carry = exact - count
+        carry = min(exact - count, 0.5)
         taken.append(members[:count])
     return np.concatenate(taken) if taken else np.empty(0, int)
 
@@ -51,7 +52,6 @@ def intra(labels: np.ndarray, seed: int) -> np.ndarray:
     labelled = np.flatnonzero([label is not None for label in labels])
     part[_stratified(labels, labelled, TEST_SHARE, rng)] = "test"
     known = np.array([label is not None for label in labels])
-    part[~known] = "train"
     inside = _with_validation(part[known], labels[known], rng)
     part[known] = inside
     return part

@@ -1,4 +1,4 @@
-"""VALIDATE: everything that is wrong with the user's sheets and files, before any model runs; and a card for each dataset."""
+"""VALIDATE: all that is wrong with the sheets and files, before any model runs; and a card for each dataset."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ import numpy as np
 from sceval.contract import CellFile, ContractError, Problem
 from sceval.data.dataset import check_dataset, read_dataset
 from sceval.data.sheets import Sheet, nearest
+
+
+LEAST_SHARED_GENES = 50
+"""Genes that a query dataset must share with its reference."""
 
 
 def _counts(values: np.ndarray | None) -> dict[str, int]:
@@ -57,6 +61,38 @@ def task_problems(card: dict[str, Any], task: str, sheet: str) -> list[Problem]:
     return problems
 
 
+def query_problems(cards: list[dict[str, Any]], genes: dict[str, set[str]], sheet: str) -> list[Problem]:
+    """Return why a query dataset cannot be the test part of the dataset that names it.
+
+    Parameters
+    ----------
+    cards
+        Of all usable datasets.
+    genes
+        Dataset -> ids of its genes (the index of var): what the two are joined by.
+    sheet
+        Name of the sheet, for messages.
+    """
+    by_id = {card["dataset"]: card for card in cards}
+    problems = []
+    for card in cards:
+        query = by_id.get(card["query"])
+        if query is None:
+            continue  # none, unknown or unusable: said elsewhere
+        where = f"{sheet}, row {card['row']}, column query"
+        for key in ("organism", "matrix"):
+            if query[key] != card[key]:
+                found = f"{card['query']!r} with {key} {query[key]}"
+                problems.append(Problem(where, found, f"{card[key]}, as in {card['dataset']!r}"))
+        if not query["n_types"]:
+            problems.append(Problem(where, f"{card['query']!r} without labels", "a label_key in its row, to be scored"))
+        shared = len(genes[card["dataset"]] & genes[card["query"]])
+        if shared < LEAST_SHARED_GENES:
+            found = f"{card['query']!r}, which shares {shared} gene ids (the index of var) with {card['dataset']!r}"
+            problems.append(Problem(where, found, f"at least {LEAST_SHARED_GENES}"))
+    return problems
+
+
 def check_choice(name: str, chosen: list[str], known: list[str]) -> list[Problem]:
     """Return a problem for each chosen word that is not known, with the nearest right one."""
     expected = f"one of {', '.join(known)}"
@@ -90,6 +126,7 @@ def validate(
     problems += check_choice("tasks", params["tasks"], known_tasks)
     problems += check_choice("models", params["models"], [row["model"] for row in models.rows])
     cards, warnings = [], []
+    genes: dict[str, set[str]] = {}
     for row in datasets.rows:
         if not row["dataset"] or not row["path"]:
             continue
@@ -105,15 +142,16 @@ def validate(
             continue
         card = dataset_card(row, data)
         cards.append(card)
+        genes[card["dataset"]] = set(data.var_names)
         if card["unlabelled"] and "cell_type" in data.obs:
             warnings.append(
                 f"{datasets.path}, row {row['row']}: {card['unlabelled']} cells of {card['dataset']} have no label; they "
                 "stay in the view and are left out of metrics that need one"
             )
-        for task in known_tasks:
+        for task in params["tasks"] or known_tasks:
             lacking = task_problems(card, task, datasets.path)
             if task in row["tasks"]:
                 problems += lacking
-            elif not params["tasks"] or task in params["tasks"]:
+            elif not row["tasks"]:
                 warnings += [f"{problem}; {task} is not applicable to {card['dataset']}" for problem in lacking]
-    return cards, problems, warnings
+    return cards, problems + query_problems(cards, genes, datasets.path), warnings

@@ -193,7 +193,7 @@ class _Planner:
 
     def seeds_of(self, model: dict, info: dict) -> range:
         """Return the seeds of a model: one where the seed changes nothing."""
-        if info.get("deterministic") or model.get("deterministic"):
+        if info.get("deterministic") or model.get("deterministic") == "yes":
             return range(1)
         controls = model["kind"] in ("negative_control", "positive_control")
         return range(self.settings.control_seeds if controls else self.settings.seeds)
@@ -232,8 +232,9 @@ class _Planner:
         offered = list(dict.fromkeys(regime for verb in verbs for regime in info["regimes"].get(verb, [])))
         regimes = [r for r in (model["regimes"] or offered) if not self.settings.regimes or r in self.settings.regimes]
         outcomes = [(regime, *choose_verb(info, verbs, task, regime)) for regime in regimes]
-        if regimes and not any(verb for _, verb, _ in outcomes) and len({reason for *_, reason in outcomes}) >= 1:
-            self.not_applicable("; ".join(dict.fromkeys(reason for *_, reason in outcomes)), *where, regimes[0], 0)
+        if regimes and not any(verb for _, verb, _ in outcomes):
+            if model["kind"] != "negative_control":  # a control of another task is not missed here
+                self.not_applicable("; ".join(dict.fromkeys(reason for *_, reason in outcomes)), *where, regimes[0], 0)
             return
         for regime, verb, reason in outcomes:
             reason = (
