@@ -145,8 +145,8 @@ def report(rows: list[dict], limit: float) -> str:
         "",
         "Gaussian mixture, 64 dimensions, 10 labels, 5 batches. Each tool in a fresh process, imports and compilation "
         f"included, at most 2 threads, one after the other, time limit {limit:.0f} s. sceval computes all its metrics "
-        "(graph LISI and kBET per label too, exact neighbours); scib-metrics its own set (approximate neighbours, Leiden "
-        "at its ten resolutions); scib what `--metrics_backend scib` computes.",
+        "(graph LISI and kBET per label too, exact neighbours); scib-metrics its own set (approximate "
+        "neighbours, Leiden at its ten resolutions); scib what `--metrics_backend scib` computes.",
         "",
         f"Machine: {cpu_name()}, {os.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}, "
         f"{time.strftime('%Y-%m-%d')}. `load`: load average of the minute before the start; above 0.5 other programs "
@@ -180,8 +180,8 @@ def report(rows: list[dict], limit: float) -> str:
         "",
         "### Quoted, not measured in this run",
         "",
-        "scFoundry 0.2.1's own script (13 metrics, 30 Leiden resolutions) on the same kind of data, 2 cores, cold: 112.7 "
-        "and 104.1 s at 5,000 cells, 181.2 and 164.5 s at 20,000 (peak 1.9 GiB); its second pass in a warm process "
+        "scFoundry 0.2.1's own script (13 metrics, 30 Leiden resolutions) on the same kind of data, 2 cores, cold: "
+        "112.7 and 104.1 s at 5,000 cells, 181.2 and 164.5 s at 20,000 (peak 1.9 GiB); its second pass, warm: "
         "14.9 and 78.9 s.",
     ]
     return "\n".join(lines)

@@ -1,7 +1,8 @@
 """One BLAS thread while we run two row blocks at once.
 
-OpenBLAS starts all its threads for every small product and lets them spin. Beside our own two threads that cost 4 to 7 times
-the CPU time of the same result (kBET's eigenvectors most of all), so it is held to one thread here and set back afterwards.
+OpenBLAS starts all its threads for every small product and lets them spin. Beside our own two threads that cost 4 to 7
+times the CPU time of the same result (kBET's eigenvectors most of all), so it is held to one thread here and set back
+afterwards.
 """
 
 from __future__ import annotations

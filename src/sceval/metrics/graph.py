@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.csgraph import connected_components, dijkstra
+from scipy.sparse.csgraph import connected_components, dijkstra, reverse_cuthill_mckee
 
 from sceval.metrics.neighbors import THREADS
 
@@ -139,9 +139,10 @@ def path_neighbors(weights: sparse.csr_matrix, k: int) -> tuple[np.ndarray, np.n
     distances = np.full((n, k), np.inf)
     # Search only as far as needed: the limit doubles for the cells that did not reach k others within it.
     limit = _first_limit(graph, k)
-    todo = np.arange(n)
+    # Cells that are close in the graph are searched together, on the part of the graph that they can reach.
+    todo = reverse_cuthill_mckee(graph, symmetric_mode=True).astype(np.int64)
     while len(todo):
-        block = max(1, min(512, 8_000_000 // n))
+        block = max(1, min(256, 8_000_000 // n))
         parts = [todo[start : start + block] for start in range(0, len(todo), block)]
         search = partial(_nearest_by_path, graph, k=k, limit=limit, indices=indices, distances=distances)
         with ThreadPoolExecutor(THREADS) as pool:
@@ -164,8 +165,13 @@ def _first_limit(graph: sparse.csr_matrix, k: int) -> float:
 
 
 def _nearest_by_path(graph, part, k, limit, indices, distances) -> np.ndarray:
-    found = dijkstra(graph, directed=True, indices=part, limit=limit)
-    found[np.arange(len(part)), part] = np.inf
+    # Every cell on a path within the limit is itself within the limit of one of the sources.
+    near_any = dijkstra(graph, directed=True, indices=part, limit=limit, min_only=True)
+    inside = np.flatnonzero(np.isfinite(near_any))
+    local = graph[inside][:, inside]
+    sources = np.searchsorted(inside, part)
+    found = dijkstra(local, directed=True, indices=sources, limit=limit)
+    found[np.arange(len(part)), sources] = np.inf
     row, column = np.nonzero(np.isfinite(found))
     counts = np.bincount(row, minlength=len(part))
     if counts.max(initial=0) == 0:
@@ -174,7 +180,7 @@ def _nearest_by_path(graph, part, k, limit, indices, distances) -> np.ndarray:
     table = np.full((len(part), max(counts.max(), k)), np.inf)
     ids = np.full(table.shape, -1, dtype=np.int64)
     table[row, offset] = found[row, column]
-    ids[row, offset] = column
+    ids[row, offset] = inside[column]
     # Sort only what can be among the k: the search reaches several times more cells than that.
     bound = np.partition(table, k - 1, axis=1)[:, k - 1]
     row, column = np.nonzero(table <= bound[:, None])
