@@ -148,7 +148,9 @@ def validate(
                 f"{datasets.path}, row {row['row']}: {card['unlabelled']} cells of {card['dataset']} have no label; they "
                 "stay in the view and are left out of metrics that need one"
             )
-        for task in params["tasks"] or known_tasks:
+        for task in known_tasks:
+            if params["tasks"] and task not in params["tasks"]:
+                continue
             lacking = task_problems(card, task, datasets.path)
             if task in row["tasks"]:
                 problems += lacking

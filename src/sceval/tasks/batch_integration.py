@@ -8,7 +8,9 @@ import numpy as np
 
 from sceval.contract import CellFile
 from sceval.metrics.integration import IntegrationScorer
+from sceval.metrics.coding import encode
 from sceval.metrics.layout import umap_layout
+from sceval.metrics.pcr import batch_r2, pcr_comparison
 from sceval.metrics.resampling import Plan, replicate_table, replicates
 from sceval.models.request import Embedding
 from sceval.tasks import guard
@@ -77,20 +79,29 @@ def score(path: Path, view: CellFile, solution: CellFile, plan: Plan, backend: s
 
 
 def anchors(view: CellFile, solution: CellFile) -> dict[str, dict[str, list[float]]]:
-    """Return the unintegrated PCA's values, and those with batches permuted inside each type ("no batch left")."""
+    """Return the unintegrated PCA's values, and those with batches permuted inside each type ("no batch left").
+
+    PCR compares with the batches as they are: the variance that they explain, against what permuted ones explain. It is
+    undefined in both anchors where it is undefined on the dataset.
+    """
     del view
     scorer = _scorer(solution.obsm["X_pre"], solution)
     out: dict[str, dict[str, list[float]]] = {
         name: {"unintegrated": [value]} for name, value in scorer.values().items()
     }
     labels = np.array([str(label) for label in solution.obs["cell_type"]], object)
+    pre = solution.obsm["X_pre"]
+    defined = np.isfinite(out["pcr"]["unintegrated"][0])
+    before = batch_r2(pre, encode(solution.obs["batch"])[0]) if defined else float("nan")
     rng = np.random.default_rng(0)
     for _ in range(PERMUTATIONS):
         batch = solution.obs["batch"].copy()
         for name in np.unique(labels):
             rows = np.flatnonzero(labels == name)
             batch[rows] = batch[rng.permutation(rows)]
-        for name, value in scorer.with_batches(batch).values().items():
+        values = scorer.with_batches(batch).values()
+        values["pcr"] = pcr_comparison(before, batch_r2(pre, encode(batch)[0]))
+        for name, value in values.items():
             out[name].setdefault("permuted", []).append(value)
     return out
 

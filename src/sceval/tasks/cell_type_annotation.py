@@ -9,6 +9,7 @@ from scipy import sparse
 
 from sceval.contract import CellFile, ContractError, Problem
 from sceval.data import splits
+from sceval.data.validate import LEAST_SHARED_GENES
 from sceval.metrics.annotation import annotation_values
 from sceval.metrics.resampling import Plan, replicates
 from sceval.models.request import Annotation
@@ -19,12 +20,11 @@ from sceval.tasks.views import solution_of, view_of
 ORACLE_ERRORS = 0.02
 """Share of the cells that the oracle gets wrong."""
 
-LEAST_SHARED_GENES = 50
-"""Genes that a query dataset must share with its reference."""
-
-
 def _join(data: CellFile, query: CellFile) -> tuple[CellFile, np.ndarray]:
-    """Return both datasets over the genes they share (the reference's order), and a mask of the query's cells."""
+    """Return both datasets over the genes they share (the reference's order), and a mask of the query's cells.
+
+    Cells and batches of the query get the prefix `query:`, because two datasets may both have a batch `1`.
+    """
     where = {name: column for column, name in enumerate(query.var_names)}
     mine = np.array([column for column, name in enumerate(data.var_names) if name in where], int)
     if len(mine) < LEAST_SHARED_GENES:
@@ -34,9 +34,11 @@ def _join(data: CellFile, query: CellFile) -> tuple[CellFile, np.ndarray]:
     names = np.concatenate([data.obs_names, np.array([f"query:{name}" for name in query.obs_names], object)])
     out = CellFile(names, data.var_names[mine], X=sparse.vstack([data.X[:, mine], query.X[:, theirs]]).tocsr())
     out.var = {key: values[mine] for key, values in data.var.items()}
-    for key in ("batch", "cell_type"):
-        parts = [part.obs.get(key, np.full(part.n_obs, "all", object)) for part in (data, query)]
-        out.obs[key] = np.concatenate(parts)
+    batches = [part.obs.get("batch", np.full(part.n_obs, "all", object)) for part in (data, query)]
+    batches[1] = np.array([f"query:{name}" for name in batches[1]], object)
+    out.obs["batch"] = np.concatenate(batches)
+    labels = [part.obs.get("cell_type", np.full(part.n_obs, None, object)) for part in (data, query)]
+    out.obs["cell_type"] = np.concatenate(labels)
     out.uns = data.uns
     return out, np.arange(len(names)) >= data.n_obs
 
@@ -58,12 +60,22 @@ def prepare(
         part = splits.from_query(labels, is_query, split_seed)
     else:
         part, _held = splits.inter(labels, data.obs["batch"], split_seed)
+    _check_parts(part, labels, dataset, split)
     view = view_of(data, dataset, TASK.id, split)
     view.obs["part"] = part
     view.obs["cell_type"] = np.where(part == "test", None, labels)
     solution = solution_of(data, dataset, TASK.id, split)
     solution.obs["part"] = part
     return view, solution
+
+
+def _check_parts(part: np.ndarray, labels: np.ndarray, dataset: str, split: str) -> None:
+    known = np.array([label is not None for label in labels])
+    n_test, types = int((known & (part == "test")).sum()), sorted(set(labels[known & (part == "train")]))
+    if not n_test or len(types) < 2:
+        found = f"{n_test} labelled test cells, and {len(types)} cell types in the training part"
+        expected = "at least one labelled test cell and two types to learn"
+        raise ContractError([Problem(f"dataset {dataset}, split {split}", found, expected)])
 
 
 def _test_rows(solution: CellFile) -> np.ndarray:

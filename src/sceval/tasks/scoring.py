@@ -45,10 +45,10 @@ def _add(tables: Tables, run_id: str, scored: Scored, plan: Plan, solution: Cell
             "values", run_id=run_id, metric=metric, value=float(value), unit=plan.unit, n_units=plan.n_units, df=plan.df
         )
     for metric, values in scored.replicates.items():
-        if len(values) == 0:
-            continue
-        center = np.nanmean(values) if np.isfinite(values).any() else np.nan
-        rescaled = scored.values[metric] + plan.scale * (np.asarray(values, float) - center)
+        values = np.asarray(values, float)
+        if np.isfinite(values).sum() < max(2, len(values) / 2):
+            continue  # no standard error from so few: see `resampling.standard_error`
+        rescaled = scored.values[metric] + plan.scale * (values - np.nanmean(values))
         tables.add("replicates", run_id=run_id, metric=metric, replicate=list(range(len(values))), value=rescaled)
     for metric, values in scored.units.items():
         keep = np.isfinite(values)
