@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,9 @@ def _command(info: Info, verb: str, function: Verb) -> click.Command:
     return click.Command(verb, params=options, callback=callback, help=text)
 
 
-def program(info: Info, verbs: dict[str, Verb]) -> Callable[[], None]:
+def program(
+    info: Info, verbs: dict[str, Verb], genes: Callable[[Path], Iterable[str]] | None = None
+) -> Callable[[], None]:
     """Return the entry point of a model program.
 
     Parameters
@@ -116,6 +118,9 @@ def program(info: Info, verbs: dict[str, Verb]) -> Callable[[], None]:
         What the model is; its verbs must be those of `verbs`.
     verbs
         For each verb the function that does it; it may raise `NotApplicable`.
+    genes
+        From the folder of the weights to the genes that the model knows, so that the plan can tell before anything
+        runs whether they are enough.
     """
     if set(verbs) != set(info.verbs):
         msg = f"{info.name}: declared verbs {sorted(info.verbs)} differ from those written {sorted(verbs)}"
@@ -124,7 +129,14 @@ def program(info: Info, verbs: dict[str, Verb]) -> Callable[[], None]:
 
     @group.command("info", help="Print what this model can do, as JSON.")
     def _info() -> None:
-        click.echo(json.dumps(info_json(info), indent=1))
+        click.echo(json.dumps(info_json(info) | {"lists_genes": genes is not None}, indent=1))
+
+    if genes is not None:
+
+        @group.command("genes", help="Print the genes that the model knows, one a line.")
+        @click.option("--weights", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+        def _genes(weights: Path) -> None:
+            click.echo("\n".join(genes(weights)))
 
     for verb, function in verbs.items():
         group.add_command(_command(info, verb, function))

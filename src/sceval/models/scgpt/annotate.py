@@ -157,7 +157,11 @@ def annotate_cells(
     probability = np.empty((labels.size, n_classes))
     probability[order] = np.where(usable[:, None], _softmax(logits), prior)
     known[order] = usable
-    notes.facts |= {"best_epoch": history.best_epoch + 1, "epochs_run": len(history.train), "train_cells": int(train.size)}
+    notes.facts |= {
+        "best_epoch": history.best_epoch + 1,
+        "epochs_run": len(history.train),
+        "train_cells": int(train.size),
+    }
     return CellAnnotation(probability, known, model, vocabulary, history, report, notes)
 
 
@@ -204,7 +208,9 @@ def _train_network(
         optimizer=_optimizer(model, params),
         settings=loop_settings(params),
         device=place,
-        validate=(lambda m: _cross_entropy(_logits(m, tokens, held, place, params), labels[held])) if held.size else None,
+        validate=(lambda m: _cross_entropy(_logits(m, tokens, held, place, params), labels[held]))
+        if held.size
+        else None,
         on_progress=on_progress,
         set_mode=training_mode,
     )

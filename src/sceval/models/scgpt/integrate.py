@@ -194,5 +194,9 @@ def integrate_cells(
         batch_codes=codes,
         mixed_precision=settings["mixed_precision"],
     )
-    notes.facts |= {"batches": list(map(str, names)), "best_epoch": history.best_epoch + 1, "epochs_run": len(history.train)}
+    notes.facts |= {
+        "batches": list(map(str, names)),
+        "best_epoch": history.best_epoch + 1,
+        "epochs_run": len(history.train),
+    }
     return Integration(X, model, vocabulary, history, report, notes)

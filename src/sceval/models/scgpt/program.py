@@ -200,4 +200,11 @@ def annotate(request: Request) -> Annotation:
     return _guarded(work)
 
 
-main = program(INFO, {"embed-cells": embed_cells, "integrate": integrate, "annotate": annotate})
+def genes(weights: Path) -> list[str]:
+    """Return the genes of a checkpoint's vocabulary."""
+    from sceval.models.scgpt.vocabulary import SPECIALS, Vocabulary
+
+    return [token for token in Vocabulary.read(weights / "vocab.json").ids if token not in SPECIALS]
+
+
+main = program(INFO, {"embed-cells": embed_cells, "integrate": integrate, "annotate": annotate}, genes)
