@@ -27,8 +27,11 @@ def _key(row: dict[str, Any]) -> str:
 @click.option("--out", type=OUT, required=True, help="Folder to write to.")
 def validate(datasets: Path, models: Path, staged: Path, settings: Path, out: Path) -> None:
     """Check sheets, parameters and data files; write a card for each dataset."""
-    from sceval.data.sheets import TASKS, read_datasets, read_models
+    from sceval.contract import Problem
+    from sceval.data.sheets import REGIMES, TASKS, read_datasets, read_models
+    from sceval.data.validate import check_choice
     from sceval.data.validate import validate as check
+    from sceval.planning.plan import SPLITS
 
     given = read_json(settings)
     chosen = words(given.get("models"))
@@ -37,9 +40,10 @@ def validate(datasets: Path, models: Path, staged: Path, settings: Path, out: Pa
     data_sheet = read_datasets(datasets, str(given.get("input") or datasets))
     asked = {"models": chosen, "tasks": tasks}
     cards, problems, warnings = check(data_sheet, model_sheet, asked, read_json(staged), list(TASKS))
+    problems += check_choice("splits", words(given.get("splits")), list(dict.fromkeys(sum(SPLITS.values(), ()))))
+    problems += check_choice("regimes", words(given.get("regimes")), list(REGIMES))
     for line in warnings:
         click.echo(f"note: {line}", err=True)
-    refuse(problems)
     rows = []
     for row in model_sheet.rows:
         if chosen and row["model"] not in chosen and row["kind"] != "negative_control":
@@ -47,12 +51,10 @@ def validate(datasets: Path, models: Path, staged: Path, settings: Path, out: Pa
         if not given.get("local_programs"):
             row["program"] = "sceval-model"
         elif not row["program"]:
-            refuse(
-                [
-                    f"{model_sheet.path}, row {row['row']}, column program: found nothing; expected the command that runs without a container"
-                ]
-            )
+            where = f"{model_sheet.path}, row {row['row']}, column program"
+            problems.append(Problem(where, "nothing", "the command that runs it without a container"))
         rows.append(row | {"key": _key(row)})
+    refuse(problems)
     programs = {row["key"]: {key: row[key] for key in ("key", "image", "program", "weights")} for row in rows}
     write_json(out / "datasets.json", cards)
     write_json(out / "models.json", rows)
@@ -125,6 +127,9 @@ def plan(datasets: Path, models: Path, infos: Path, settings: Path, out: Path) -
     write_json(out / "runs.json", list(made.runs.values()))
     write_json(out / "groups.json", made.groups)
     skipped = sum(row["status"] == "not_applicable" for row in made.rows)
+    failed = sorted({f"{row['model']}: {row['reason']}" for row in made.rows if row["status"] == "failed"})
+    for line in failed:
+        click.echo(f"note: {line}", err=True)
     click.echo(f"{len(made.runs)} runs planned, {skipped} not applicable (the reasons are in plan.csv)")
 
 

@@ -12,7 +12,6 @@ from sceval.contract import CellFile, ContractError, Problem
 from sceval.data.dataset import check_dataset, read_dataset
 from sceval.data.sheets import Sheet, nearest
 
-
 LEAST_SHARED_GENES = 50
 """Genes that a query dataset must share with its reference."""
 
@@ -145,8 +144,8 @@ def validate(
         genes[card["dataset"]] = set(data.var_names)
         if card["unlabelled"] and "cell_type" in data.obs:
             warnings.append(
-                f"{datasets.path}, row {row['row']}: {card['unlabelled']} cells of {card['dataset']} have no label; they "
-                "stay in the view and are left out of metrics that need one"
+                f"{datasets.path}, row {row['row']}: {card['unlabelled']} cells of {card['dataset']} have no label; "
+                "they stay in the view and are left out of metrics that need one"
             )
         for task in known_tasks:
             if params["tasks"] and task not in params["tasks"]:

@@ -10,6 +10,21 @@ TASK_IMAGE_PROBE = "probe"
 """Verb of the task's own program that puts the shared head on an embedding."""
 
 
+def embedding_regime(info: dict[str, Any]) -> str:
+    """Return the regime of the embedding that a probe reads: pre-trained where the model has that, else from scratch.
+
+    Empty where the model embeds cells in neither: other regimes see labels or a split.
+    """
+    has = info["regimes"].get("embed-cells", [])
+    return next((regime for regime in ("zero_shot", "scratch") if regime in has), "")
+
+
+def offered_regimes(info: dict[str, Any], verbs: list[str]) -> list[str]:
+    """Return the regimes of the verbs, in the model's order; whoever embeds cells can be probed without saying so."""
+    found = [regime for verb in verbs for regime in info["regimes"].get(verb, [])]
+    return list(dict.fromkeys(found + ["probe"] * ("embed-cells" in verbs and bool(embedding_regime(info)))))
+
+
 def choose_verb(info: dict[str, Any], verbs: list[str], task: str, regime: str) -> tuple[str, str]:
     """Return (verb, reason); one of them is empty.
 
@@ -32,7 +47,7 @@ def choose_verb(info: dict[str, Any], verbs: list[str], task: str, regime: str) 
         return "", f"the model has no integrate or embed-cells under {regime}"
     if regime == "zero_shot":
         return "", "annotation needs a head: that is the regime probe"
-    if regime == "probe" and has.get("embed-cells"):
+    if regime == "probe" and "embed-cells" in verbs and embedding_regime(info):
         return TASK_IMAGE_PROBE, ""
     if has.get("annotate"):
         return "annotate", ""

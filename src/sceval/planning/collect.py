@@ -203,7 +203,9 @@ def collect(
     values = _concat(scored, "values", ["run_id", "metric", "value", "unit", "n_units", "df"])
     values = values.merge(plan[columns("plan")[:10]], on="run_id")
     replicates = _concat(scored, "replicates", columns("replicates"))
-    measured = _concat(scored, "anchors", [*_GROUP, "metric", "anchor", "value"])
+    measured = _concat(scored, "anchors", [*_GROUP, "metric", "anchor", "repetition", "value"])
+    # Scored in chunks, each chunk of a group has measured the same anchors.
+    measured = measured.drop_duplicates([*_GROUP, "metric", "anchor", "repetition"])
     rows: list[dict[str, Any]] = []
     for (dataset, task, split, _seed), group in values.groupby([*_GROUP, "split_seed"], sort=False):
         here = (measured["dataset"] == dataset) & (measured["task"] == task) & (measured["split"] == split)

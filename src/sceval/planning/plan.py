@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from sceval.data.sheets import file_name
 from sceval.data.validate import task_problems
-from sceval.planning.applicability import TASK_IMAGE_PROBE, choose_verb, genes_reason, model_reason
+from sceval.planning.applicability import (
+    TASK_IMAGE_PROBE,
+    choose_verb,
+    embedding_regime,
+    genes_reason,
+    model_reason,
+    offered_regimes,
+)
 
 SPLITS = {"batch_integration": ("all",), "cell_type_annotation": ("intra", "inter")}
 """Schemes of splitting, by task."""
@@ -91,7 +98,7 @@ def variant_name(model: str, regime: str, params: dict[str, Any], defaults: dict
 
 
 def _run_id(*parts: str) -> str:
-    return ".".join(re.sub(r"[^A-Za-z0-9_-]+", "-", part) for part in parts)
+    return ".".join(file_name(part) for part in parts)
 
 
 class _Planner:
@@ -198,24 +205,23 @@ class _Planner:
         controls = model["kind"] in ("negative_control", "positive_control")
         return range(self.settings.control_seeds if controls else self.settings.seeds)
 
-    def embedding(self, card: dict, model: dict, info: dict, regime: str, seed: int) -> str:
-        """Return the id of the run that embeds the dataset; it is made once and shared."""
-        variant_regime = "scratch" if regime == "probe" and "scratch" in info["regimes"]["embed-cells"] else regime
-        if regime == "probe" and "zero_shot" in info["regimes"]["embed-cells"]:
-            variant_regime = "zero_shot"
+    def embedding(self, card: dict, model: dict, info: dict, seed: int) -> str:
+        """Return the id of the run that embeds the dataset for a probe; it is made once and shared."""
+        regime = embedding_regime(info)
         existing = [
             row
             for row in self.plan.rows
             if (row["dataset"], row["task"], row["model"], row["seed"])
             == (card["dataset"], EMBEDDING_TASK, model["model"], seed)
-            and row["regime"] == variant_regime
+            and row["regime"] == regime
             and row["verb"] == "embed-cells"
         ]
         if existing:
             return existing[0]["run_id"]
         view_id = self.view(card, EMBEDDING_TASK, "all", 0)
-        row = self.row(card, EMBEDDING_TASK, "all", 0, model, variant_regime, seed)
-        self.executed(row, view_id, "embed-cells", model, info, variant_regime, seed)
+        row = self.row(card, EMBEDDING_TASK, "all", 0, model, regime, seed)
+        row["run_id"] += ".embedding"  # the model may have a run of the same name that integrates, or is not applicable
+        self.executed(row, view_id, "embed-cells", model, info, regime, seed)
         row["output_of"] = ""  # made for another task; not scored for its own
         return row["run_id"]
 
@@ -225,22 +231,24 @@ class _Planner:
         where = (card, task, split, split_seed, model)
         if "error" in entry:
             row = self.row(*where, (model["regimes"] or ["scratch"])[0], 0)
-            row.update(status="not_applicable", reason=f"the program does not answer `info`: {entry['error']}")
+            row.update(status="failed", reason=f"error: the program does not answer `info`: {entry['error']}")
             return
         info = entry["info"]
         verbs = model["verbs"] or info["verbs"]
-        offered = list(dict.fromkeys(regime for verb in verbs for regime in info["regimes"].get(verb, [])))
-        regimes = [r for r in (model["regimes"] or offered) if not self.settings.regimes or r in self.settings.regimes]
+        wanted = () if model["kind"] == "negative_control" else self.settings.regimes  # anchors are always made
+        regimes = [r for r in (model["regimes"] or offered_regimes(info, verbs)) if not wanted or r in wanted]
         outcomes = [(regime, *choose_verb(info, verbs, task, regime)) for regime in regimes]
         if regimes and not any(verb for _, verb, _ in outcomes):
             if model["kind"] != "negative_control":  # a control of another task is not missed here
                 self.not_applicable("; ".join(dict.fromkeys(reason for *_, reason in outcomes)), *where, regimes[0], 0)
             return
         for regime, verb, reason in outcomes:
+            source = embedding_regime(info) if verb == TASK_IMAGE_PROBE else regime
             reason = (
                 reason
                 or model_reason(info, model, card, regime)
-                or genes_reason(info, entry.get("genes"), card, regime)
+                or model_reason(info, model, card, source)
+                or genes_reason(info, entry.get("genes"), card, source)
             )
             if reason:
                 self.not_applicable(reason, *where, regime, 0)
@@ -261,7 +269,7 @@ class _Planner:
         seed: int,
     ) -> None:
         """Plan one run that is applicable."""
-        needs = self.embedding(card, model, info, regime, seed) if verb == TASK_IMAGE_PROBE else ""
+        needs = self.embedding(card, model, info, seed) if verb == TASK_IMAGE_PROBE else ""
         view_id = self.view(card, task, split, split_seed)
         row = self.row(card, task, split, split_seed, model, regime, seed)
         self.executed(row, view_id, verb, model, info, regime, seed, needs=needs)

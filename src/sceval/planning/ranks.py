@@ -61,13 +61,14 @@ class Pool:
 def ranks(pools: dict[str, Pool], direction: int) -> dict[str, tuple[int, int, int]]:
     """Return rank, best and worst rank of each variant.
 
-    The best rank counts the variants that are better beyond doubt (the interval of the paired difference lies above 0),
-    the worst leaves out only those that are worse beyond doubt.
+    Equal values share a rank. The best rank counts the variants that are better beyond doubt (the interval of the
+    paired difference lies above 0), the worst leaves out only those that are worse beyond doubt.
     """
     names = [name for name, pool in pools.items() if np.isfinite(pool.value)]
     ordered = sorted(names, key=lambda name: -direction * pools[name].value)
     out = {}
-    for position, name in enumerate(ordered, 1):
+    for name in ordered:
+        position = 1 + sum(direction * (pools[other].value - pools[name].value) > 0 for other in names)
         better = worse = 0
         for other in names:
             if other == name:

@@ -10,11 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from sceval.data.sheets import file_name
+
 _CARD = ("wall_s", "cpu_s", "peak_rss_mb", "peak_gpu_mb", "joules", "gpu")
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """Read run.json; where the program's own facts in it are not JSON, the rest of it; None where there is none."""
+    """Read run.json; None where there is none.
+
+    Where the program's own facts in it are not JSON, the rest of it is read; where that is not JSON either, it stands
+    for a failed run.
+    """
     if not path.is_file():
         return None
     text = path.read_text(errors="replace")
@@ -22,7 +28,10 @@ def read_record(path: Path) -> dict[str, Any] | None:
         return json.loads(text)
     except json.JSONDecodeError:
         head = text.split('"program":', 1)[0].rstrip().rstrip(",")
+    try:
         return json.loads(head + "}") | {"program": {"warnings": ["the program's facts.json is not JSON"]}}
+    except json.JSONDecodeError as error:
+        return {"status": "failed", "reason": f"error: its run.json cannot be read ({error})"}
 
 
 def read_trace(path: Path | None) -> dict[str, list[dict[str, str]]]:
@@ -46,7 +55,7 @@ def _lost(attempts: list[dict[str, str]]) -> str:
 
 
 def _view_id(row: dict[str, Any]) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", row["dataset"]) + f".{row['task']}.{row['split']}{row['split_seed']}"
+    return file_name(row["dataset"]) + f".{row['task']}.{row['split']}{row['split_seed']}"
 
 
 class Statuses:
@@ -75,8 +84,8 @@ class Statuses:
         return status
 
     def _of(self, row: dict[str, Any]) -> tuple[str, str]:
-        if row["status"] == "not_applicable":
-            return "not_applicable", row["reason"]
+        if row["status"] != "planned":
+            return row["status"], row["reason"]
         run_id = row["run_id"]
         record = self.records.get(run_id)
         if record is None:
@@ -107,7 +116,7 @@ class Statuses:
 
 
 def cost_card(record: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the columns of the runs table that come from a record."""
+    """Return the columns of the runs table that come from a record; what a program tells of itself may be anything."""
     empty = dict.fromkeys(
         (*_CARD, "cells_per_s", "genes_recognised", "version", "device", "weights_sha256", "warnings")
     )
@@ -115,10 +124,17 @@ def cost_card(record: dict[str, Any] | None) -> dict[str, Any]:
         return empty | {"attempts": None}
     facts = record.get("program") or {}
     card = {name: record.get(name) for name in _CARD}
-    for name in ("cells_per_s", "genes_recognised", "version", "device", "weights_sha256"):
+    warnings = facts.get("warnings") or []
+    warnings = [str(line) for line in warnings] if isinstance(warnings, list) else [str(warnings)]
+    for name in ("cells_per_s", "genes_recognised", "peak_gpu_mb"):
         value = facts.get(name)
-        card[name] = None if isinstance(value, float) and not np.isfinite(value) else value
-    if card["peak_gpu_mb"] is None:
-        card["peak_gpu_mb"] = facts.get("peak_gpu_mb")
-    card["warnings"] = " | ".join(map(str, facts.get("warnings") or [])) or None
+        if isinstance(value, (int, float)):
+            if card.get(name) is None and np.isfinite(value):
+                card[name] = float(value)
+        elif value is not None:
+            warnings.append(f"the program's facts.json gives {name} as {value!r}, which is no number")
+        card.setdefault(name)
+    for name in ("version", "device", "weights_sha256"):
+        card[name] = None if facts.get(name) is None else str(facts[name])
+    card["warnings"] = " | ".join(warnings) or None
     return card | {"attempts": record.get("attempt")}

@@ -61,8 +61,8 @@ class Task:
     plan
         (view, solution) -> the replicates shared by all runs of the group.
     score
-        (path of the output, view, solution, plan, backend, picture) -> `Scored`; raises `guard.BadOutput`. The layout is
-        made only where a picture is asked for.
+        (path of the output, view, solution, plan, backend, picture) -> `Scored`; raises `guard.BadOutput`. The layout
+        is made only where a picture is asked for.
     anchors
         (view, solution) -> metric -> anchor name -> list of values (one a repetition): anchors that no run gives.
     """

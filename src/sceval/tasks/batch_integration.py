@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from sceval.contract import CellFile
-from sceval.metrics.integration import IntegrationScorer
 from sceval.metrics.coding import encode
+from sceval.metrics.integration import IntegrationScorer
 from sceval.metrics.layout import umap_layout
 from sceval.metrics.pcr import batch_r2, pcr_comparison
 from sceval.metrics.resampling import Plan, replicate_table, replicates

@@ -20,6 +20,7 @@ from sceval.tasks.views import solution_of, view_of
 ORACLE_ERRORS = 0.02
 """Share of the cells that the oracle gets wrong."""
 
+
 def _join(data: CellFile, query: CellFile) -> tuple[CellFile, np.ndarray]:
     """Return both datasets over the genes they share (the reference's order), and a mask of the query's cells.
 

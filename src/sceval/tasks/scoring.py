@@ -75,6 +75,23 @@ def _add(tables: Tables, run_id: str, scored: Scored, plan: Plan, solution: Cell
         )
 
 
+def _add_anchors(tables: Tables, task: Task, view: CellFile, solution: CellFile) -> None:
+    uns = view.uns["sceval"]
+    where = {"dataset": uns["dataset"], "task": uns["task"]}
+    try:
+        measured = task.anchors(view, solution)
+    except Exception as error:  # noqa: BLE001 - without anchors nothing is scaled, but the values stand
+        traceback.print_exc()
+        finding = f"the anchors could not be measured, so nothing is scaled ({type(error).__name__}: {error})"
+        tables.add("findings", run_id="", **where, level="error", finding=finding)
+        return
+    for metric, named in measured.items():
+        for anchor, values in named.items():
+            more = {"split": uns["split"], "metric": metric, "anchor": anchor}
+            numbers = [float(value) for value in values]
+            tables.add("anchors", **where, **more, repetition=list(range(len(numbers))), value=numbers)
+
+
 def score_group(
     task: Task,
     view: CellFile,
@@ -94,8 +111,8 @@ def score_group(
     view, solution
         Of the group.
     runs
-        Each with `run_id` and `output_of`, the run whose folder below `outputs` holds `output.h5ad`, and `picture`, whether
-        its embedding is laid out for the report (once for each variant).
+        Each with `run_id` and `output_of`, the run whose folder below `outputs` holds `output.h5ad`, and `picture`,
+        whether its embedding is laid out for the report (once for each variant).
     outputs
         Folder of the run folders; a run without one (it failed) is passed over.
     backend
@@ -131,11 +148,7 @@ def score_group(
         _add(tables, run_id, scored, plan, solution)
         for finding in scored.findings:
             tables.add("findings", run_id=run_id, **where, level="info", finding=finding)
-    for metric, named in task.anchors(view, solution).items():
-        for anchor, values in named.items():
-            tables.add(
-                "anchors", **where, split=uns["split"], metric=metric, anchor=anchor, value=[float(v) for v in values]
-            )
+    _add_anchors(tables, task, view, solution)
     out.mkdir(parents=True, exist_ok=True)
     tables.write(out)
     (out / "verdicts.json").write_text(json.dumps(verdicts, indent=1) + "\n")
