@@ -89,7 +89,9 @@ def test_gradients_are_unscaled_before_they_are_clipped():
     def step(scaler):
         model = line(start=1.0)
         optimizer = make_optimizer("sgd", model.parameters(), lr=0.1)
-        norm = optimize_step(squared(model, [5], 0)[0], list(model.parameters()), optimizer, clip_norm=1.0, scaler=scaler)
+        norm = optimize_step(
+            squared(model, [5], 0)[0], list(model.parameters()), optimizer, clip_norm=1.0, scaler=scaler
+        )
         return norm, float(model.weight.detach())
 
     plain = step(None)

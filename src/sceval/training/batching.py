@@ -103,7 +103,7 @@ def holdout_split(
     held = np.zeros(rows.size, dtype=bool)
     for code in np.unique(codes):
         members = generator.permutation(np.flatnonzero(codes == code))
-        held[members[: min(int(round(fraction * members.size)), members.size - 1)]] = True
+        held[members[: min(round(fraction * members.size), members.size - 1)]] = True
     if fraction > 0 and not held.any() and rows.size > 1:
         held[generator.integers(rows.size)] = True
     return rows[~held], rows[held]

@@ -7,7 +7,7 @@ import torch
 
 from sceval.models.scgpt.checkpoint import load_checkpoint
 from sceval.models.scgpt.embed import embed_cells
-from sceval.models.scgpt.prepare import Notes, NoKnownGenes, zero_shot_tokens
+from sceval.models.scgpt.prepare import NoKnownGenes, Notes, zero_shot_tokens
 from sceval.models.scgpt.recipe import resolve
 
 

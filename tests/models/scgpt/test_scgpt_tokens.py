@@ -33,9 +33,7 @@ def test_preprocessing_equals_official(parity, parity_input, prepared, close):
     np.testing.assert_array_equal(done.binned.toarray(), z["X_binned_one"])
     close(np.hstack([np.zeros((done.edges.shape[0], 1)), done.edges]), z["bin_edges"])
     uniforms = np.random.RandomState(int(z["np_seed"])).rand(done.log1p.nnz)
-    both = preprocess(
-        parity_input.counts, ids >= 0, n_bins=parity.settings["n_bins"], rule="both", uniforms=uniforms
-    )
+    both = preprocess(parity_input.counts, ids >= 0, n_bins=parity.settings["n_bins"], rule="both", uniforms=uniforms)
     np.testing.assert_array_equal(both.binned.toarray(), z["X_binned_both"])
 
 
@@ -57,9 +55,7 @@ def test_tokens_equal_official(parity, prepared, kind):
     z = parity.expected("tokens_finetune")
     np.testing.assert_array_equal(prepared[1][prepared[2].genes_kept], z["gene_ids_of_columns"])
     length = int(z["sampled_max_len"]) if kind == "sampled" else z["zeros_kept_gene_ids"].shape[1]
-    tokens = tokenizer(
-        prepared, keep_zeros=kind == "zeros_kept", max_length=length, seed=int(z["sampled_np_seed"])
-    )
+    tokens = tokenizer(prepared, keep_zeros=kind == "zeros_kept", max_length=length, seed=int(z["sampled_np_seed"]))
     batch = tokens.batch(np.arange(tokens.binned.shape[0]))
     np.testing.assert_array_equal(batch.gene_ids, z[f"{kind}_gene_ids"])
     np.testing.assert_array_equal(batch.values, z[f"{kind}_values"])

@@ -149,5 +149,5 @@ def test_adam_steps(parity, close, name, dtype):
                 out = model(batch.gene_ids, batch.values, batch.pad_mask, batch.batch_labels, pert_flags=flags)
             result = out.expression if batch.pert_flags is not None else out.cell
             if case.double or options["eps"] > 1e-6 or not model.config.n_domains:
-                # DSBN cancels value_encoder.norm.bias in training: its gradient is noise, its full Adam steps show here.
+                # DSBN cancels value_encoder.norm.bias in training: its gradient is noise, its full steps show here.
                 close(result, case.expected(f"{key}eval_cell_emb"), case.later)
