@@ -89,12 +89,8 @@ def test_perturbation(parity):
             assert found[key] == pytest.approx(wanted[key], abs=1e-5), (name, key)
         for key in ("pearson_delta", "pearson_delta_de"):
             assert found[key] == pytest.approx(expected["deeper"][name][key], abs=1e-5), (name, key)
-        for mine, theirs in (
-            ("pearson_delta_nd", "pearson_delta_top20_de_non_dropout"),
-            ("mse_nd", "mse_top20_de_non_dropout"),
-        ):
-            assert found[mine] == pytest.approx(
-                expected["non_dropout"][name][f"{theirs}_top20_de_non_dropout"], abs=1e-5
-            ), (name, mine)
+        for key in ("mse", "pearson", "pearson_delta"):
+            wanted = expected["non_dropout"][name][f"{key}_top20_de_non_dropout"]
+            assert found[f"{key}_nd"] == pytest.approx(wanted, abs=1e-5), (name, key)
     for key, wanted in expected["overall"].items():
         assert np.mean([found[key] for found in per.values()]) == pytest.approx(wanted, abs=1e-5)
