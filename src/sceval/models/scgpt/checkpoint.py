@@ -8,7 +8,6 @@ was loaded, left out and newly made among the heads is reported.
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import tempfile
 import zipfile
@@ -282,4 +281,4 @@ def save_checkpoint(
         vocabulary.write(Path(work) / VOCAB)
         torch.save(tensors, Path(work) / WEIGHTS)
         for name in (ARGS, VOCAB, WEIGHTS):
-            os.replace(Path(work) / name, folder / name)
+            (Path(work) / name).replace(folder / name)

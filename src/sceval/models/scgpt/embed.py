@@ -71,8 +71,8 @@ def embed_cells(
     domains = model.config.n_domains
     if domains and (batch_codes is None or not np.isin(batch_codes, np.arange(domains)).all()):
         raise ValueError(
-            f"this checkpoint normalizes each of its {domains} training batches apart (DSBN); cells of other batches, or "
-            "without a batch, have no statistics to be normalized with"
+            f"this checkpoint normalizes each of its {domains} training batches apart (DSBN); cells of other batches, "
+            "or without a batch, have no statistics to be normalized with"
         )
     notes = Notes()
     tokens = zero_shot_tokens(counts, list(symbols), list(cell_ids), vocabulary, settings, seed, notes)

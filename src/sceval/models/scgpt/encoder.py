@@ -61,7 +61,7 @@ class SelfAttention(nn.Module):
         return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
 
     def project(self, x: Tensor, n_queries: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries (of the first ``n_queries`` positions), keys and values, each (cells, heads, positions, head width)."""
+        """Queries (of the first ``n_queries`` positions), keys, values; each (cells, heads, positions, head width)."""
         if n_queries is None:
             q, k, v = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
         else:

@@ -16,7 +16,7 @@ UNUSED = ("flag_encoder.weight",)
 
 
 def native_name(key: str) -> str:
-    """PyTorch spelling of a tensor name: no ``module.``, no flash-attention names. Renames only, nothing is permuted."""
+    """PyTorch spelling of a tensor name, free of ``module.`` and flash-attention names. Nothing is permuted."""
     key = key.removeprefix("module.").replace("self_attn._impl.", "self_attn.")
     return key.replace("self_attn.Wqkv.weight", "self_attn.in_proj_weight").replace(
         "self_attn.Wqkv.bias", "self_attn.in_proj_bias"

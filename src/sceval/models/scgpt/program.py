@@ -106,8 +106,8 @@ def _check_vocabulary(path: Path, symbols: list[str]) -> None:
     share = float((vocabulary.lookup(symbols) >= 0).mean())
     if share < LEAST_RECOGNISED:
         msg = (
-            f"the model recognises {share:.1%} of the {len(symbols)} genes (vocabulary of {len(vocabulary)} tokens, first "
-            f"gene here {symbols[0]!r}); at least {LEAST_RECOGNISED:.0%} are needed"
+            f"the model recognises {share:.1%} of the {len(symbols)} genes (vocabulary of {len(vocabulary)} tokens, "
+            f"first gene here {symbols[0]!r}); at least {LEAST_RECOGNISED:.0%} are needed"
         )
         raise NotApplicable(msg)
 

@@ -1,7 +1,7 @@
 """Hyper-parameters: each declared once, with the value that the official recipe or the small model has.
 
-A parameter at its "recipe" default (0 or -1, as its help says) takes a value that depends on verb and regime; what a run
-really used is in its facts.
+A parameter at its "recipe" default (0 or -1, as its help says) takes a value that depends on verb and regime; what
+a run really used is in its facts.
 """
 
 from __future__ import annotations
