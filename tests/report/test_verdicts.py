@@ -110,6 +110,15 @@ def test_not_above_a_blind_control(tmp_path: Path) -> None:
     assert sentences(told).startswith("No method is shown to beat a blind control")
 
 
+def test_one_alone_is_no_clear_win(tmp_path: Path) -> None:
+    def alone(table: pd.DataFrame) -> pd.DataFrame:
+        return table[~table.kind.isin(["model", "baseline"]) | (table.variant == "knn")]
+
+    _, told = changed(tmp_path, "summary", alone)["cell_type_annotation", "pbmc68k_planted_100", "intra"]
+    assert told.outcome == "only" and told.use == "knn"
+    assert sentences(told).endswith("No other model or baseline has a score here.")
+
+
 def test_no_score_counts_what_became_of_the_runs(tmp_path: Path) -> None:
     def nobody(table: pd.DataFrame) -> pd.DataFrame:
         return table[~table.kind.isin(["model", "baseline"]) | (table.split != "intra")]

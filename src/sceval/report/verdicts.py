@@ -25,7 +25,7 @@ class Verdict:
     Attributes
     ----------
     outcome
-        `win`, `tie`, `nothing_to_remove`, `none_better` (than a blind control) or `no_score`.
+        `win`, `tie`, `only` (one scored), `nothing_to_remove`, `none_better` (than a blind control) or `no_score`.
     label
         Two or three words for it.
     use
@@ -67,6 +67,9 @@ def verdict(board: Board) -> Verdict:
             "of a run that uses no gene."
         ).format(where, _name(pick))
         return Verdict("none_better", "none better than blind", None, [text, *told[1:]])
+    if len(ranked) == 1:
+        alone = Markup("No other model or baseline has a score here.")
+        return Verdict("only", "the only one", pick.variant, [*told, alone])
     if tied:
         return Verdict("tie", f"{len(tied) + 1} tied", pick.variant, told)
     return Verdict("win", "clear", pick.variant, told)
