@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ def _read_file(path: Path) -> CellFile:
     except ModuleNotFoundError as error:
         msg = "it is older than anndata 0.8 and anndata is not installed here: save it again with anndata 0.8 or later"
         raise ValueError(msg) from error
-    data = anndata.read_h5ad(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # each element of an old file would tell that it is old
+        data = anndata.read_h5ad(path)
     text = {name: np.array([None if v != v else v for v in data.obs[name]], object) for name in data.obs}
     genes = {name: np.asarray(data.var[name], object) for name in data.var}
     out = CellFile(
