@@ -181,6 +181,23 @@ def test_isolated_label(mixture):
     assert 0.5 < values["isolated_f1"] <= 1
 
 
+def test_units_of_the_embedding_do_not_matter(scorer, mixture):
+    X, pre, batch, label = mixture
+    for factor in (1e120, 1e-120):
+        same(IntegrationScorer(X * factor, batch, label, pre).values(), scorer.values(), 1e-4)
+
+
+def test_few_cells_and_copies():
+    rng = np.random.default_rng(9)
+    few = IntegrationScorer(rng.normal(size=(30, 3)), np.arange(30) % 2, np.arange(30) % 3)
+    assert few.values()["ilisi_graph"] > 0.5
+    assert any("all 29 others" in line for line in few.findings)
+    copies = np.repeat(rng.normal(size=(4, 3)), 50, axis=0)
+    values = IntegrationScorer(copies, np.arange(200) % 3, np.repeat(np.arange(4), 50)).values()
+    assert [values[name] for name in ("asw_label", "nmi", "clisi_knn")] == pytest.approx([1, 1, 1])
+    assert values["ilisi_knn"] > 0.98
+
+
 def test_wrong_input_is_refused(mixture):
     X, pre, batch, label = mixture
     with pytest.raises(ValueError, match="label has 239 entries"):

@@ -35,6 +35,16 @@ def test_grouped_search_of_many_cells_and_far_offset():
         assert np.allclose(far, np.sort(exact)[:30], atol=1e-12)
 
 
+def test_an_outlier_does_not_blur_the_others():
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(2600, 3))
+    X[0] = 1e7
+    indices, distances = knn(X, 10)
+    exact = np.sqrt(((X - X[1300]) ** 2).sum(axis=1))
+    assert indices[1300].tolist() == np.argsort(exact, kind="stable")[:10].tolist()
+    assert np.isfinite(distances).all()
+
+
 def test_copies_are_at_distance_zero_and_ties_go_by_row_number():
     X = np.array([[0.0], [1.0], [1.0], [-1.0], [1.0]])
     indices, distances = knn(X, 5)

@@ -32,7 +32,12 @@ def connectivities(indices: np.ndarray, distances: np.ndarray) -> sparse.csr_mat
         Source: McInnes et al. 2018 (UMAP), section 3.1; constants as in umap-learn, which scanpy calls.
     """
     n, k = indices.shape
-    d = np.asarray(distances, dtype=np.float32).astype(np.float64)
+    d = np.asarray(distances, dtype=np.float64)
+    largest = d.max(initial=0.0)
+    # Weights have no unit; float32 (as in the reference) has a range that extreme units leave.
+    if largest > 0 and not 1e-25 < largest < 1e25:
+        d = d / largest
+    d = d.astype(np.float32).astype(np.float64)
     positive = np.where(d > 0, d, np.inf).min(axis=1)
     rho = np.where(np.isfinite(positive), positive, 0.0)
     excess = np.maximum(d[:, 1:] - rho[:, None], 0.0)

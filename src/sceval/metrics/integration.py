@@ -142,7 +142,9 @@ class IntegrationScorer:
         if len(np.unique(self.labels)) < 2:
             self._findings.append("fewer than two labels: metrics of label agreement are undefined")
         if self.n < 91:
-            self._findings.append(f"{self.n} cells: LISI uses {self.n - 1} neighbours instead of 89 (90 by path)")
+            self._findings.append(
+                f"{self.n} cells: LISI uses all {self.n - 1} others as neighbours instead of 89 (90 by path)"
+            )
 
     def _prepare_label_cells(self, space: Space, labels: np.ndarray, batches: np.ndarray) -> None:
         n_batches, n_labels = len(self.batch_names), len(self.label_names)

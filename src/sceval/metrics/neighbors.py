@@ -14,8 +14,8 @@ import numpy as np
 #: Threads that work on row blocks. NumPy releases the GIL in all the heavy steps.
 THREADS = 2
 _GROUPS = 512
-#: Relative error allowed to a squared distance that was computed in float32 as |x|^2 + |y|^2 - 2xy.
-_MARGIN = 2e-6
+#: Largest squared norm over the median one up to which float32 serves: beyond, its error is wider than the gaps.
+_OUTLIER = 100.0
 
 
 def as_matrix(X: np.ndarray) -> np.ndarray:
@@ -69,8 +69,10 @@ def knn(X: np.ndarray, k: int, queries: np.ndarray | None = None) -> tuple[np.nd
     # Distances do not change under a shift, float32 errors do: centre first. Scale against overflow in float32.
     Y = X - X.mean(axis=0)
     scale = np.abs(Y).max()
-    small = (Y / scale if scale > 0 else Y).astype(np.float32)
+    small = Y / scale if scale > 0 else Y
     norms = np.einsum("ij,ij->i", small, small)
+    if norms.max() <= _OUTLIER * np.median(norms):
+        small, norms = small.astype(np.float32), norms.astype(np.float32)
     width = -(-n // _GROUPS) * _GROUPS if n > 4 * _GROUPS else n
     indices = np.empty((len(rows), k), dtype=np.int64)
     distances = np.empty((len(rows), k))
@@ -94,9 +96,9 @@ def _block(
     X: np.ndarray, small: np.ndarray, norms: np.ndarray, part: np.ndarray, k: int, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
     n = len(X)
-    squared = np.full((len(part), width), np.inf, dtype=np.float32)
+    squared = np.full((len(part), width), np.inf, dtype=small.dtype)
     near = squared[:, :n]
-    np.matmul(small[part] * np.float32(-2), small.T, out=near)
+    np.matmul(small[part] * small.dtype.type(-2), small.T, out=near)
     near += norms
     # k groups that each hold a cell within `bound` prove that k cells lie within it.
     if width > 4 * _GROUPS and k <= _GROUPS and width % _GROUPS == 0:
@@ -105,7 +107,9 @@ def _block(
         summary = near
     bound = np.partition(summary, k - 1, axis=1)[:, k - 1]
     # |x|^2 is left out of every entry of the row: it moves no rank, but it counts in the error.
-    bound += np.float32(_MARGIN) * (norms[part] + norms.max())
+    # The error of a sum of d products grows with the root of d; four times that is safe.
+    error = 2 * np.finfo(small.dtype).eps * (1 + np.sqrt(X.shape[1]))
+    bound += small.dtype.type(error) * (norms[part] + norms.max())
     which, candidate = np.divmod(np.flatnonzero((squared <= bound[:, None]).ravel()), width)
     counts = np.bincount(which, minlength=len(part))
     indices = np.empty((len(part), k), dtype=np.int64)

@@ -42,7 +42,7 @@ class Space:
 
     @cached_property
     def _paths(self) -> tuple[np.ndarray, np.ndarray]:
-        indices, distances = path_neighbors(self.graph(15), N_NEIGHBORS)
+        indices, distances = path_neighbors(self.graph(15), min(N_NEIGHBORS, self.n - 1))
         return indices, neighbor_probabilities(distances, PERPLEXITY)
 
     def prepare_paths(self) -> None:
