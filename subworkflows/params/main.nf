@@ -38,7 +38,7 @@ def problem_of(name, value, spec) {
     if (spec['enum'] && !(text in spec['enum'])) {
         return "--${name} is '${text}'; allowed are ${spec['enum'].join(', ')}." + nearest(text, spec['enum']).replace('--', '')
     }
-    if (spec.format == 'file-path' && spec.exists && !file(text).exists()) {
+    if (spec.format == 'file-path' && spec.exists && text && !file(text).exists()) {
         return "--${name}: there is no file ${text}"
     }
     return null
