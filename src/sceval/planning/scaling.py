@@ -31,6 +31,11 @@ class Anchor:
         good = self.values[np.isfinite(self.values)]
         return float(good.std(ddof=1)) if len(good) > 1 else 0.0
 
+    @property
+    def se(self) -> float:
+        """Standard error of the mean over seeds; 0 for a constant."""
+        return self.sd / np.sqrt(max(int(np.isfinite(self.values).sum()), 1))
+
 
 NOTHING = Anchor(np.empty(0), "")
 
@@ -109,6 +114,5 @@ def scaled_interval(value: float, se: float, zero: Anchor, one: Anchor, t: float
     if not np.isfinite(width) or width == 0 or not np.isfinite(value):
         return float("nan"), float("nan"), float("nan")
     s = (value - zero.mean) / width
-    errors = [anchor.sd / np.sqrt(max(len(anchor.values), 1)) for anchor in (zero, one)]
-    spread = np.sqrt(se**2 + ((1 - s) * errors[0]) ** 2 + (s * errors[1]) ** 2) / abs(width)
+    spread = np.sqrt(se**2 + ((1 - s) * zero.se) ** 2 + (s * one.se) ** 2) / abs(width)
     return float(s), float(s - t * spread), float(s + t * spread)
