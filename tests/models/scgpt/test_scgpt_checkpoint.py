@@ -129,6 +129,20 @@ def test_heads_that_the_network_lacks_are_left_out_with_a_reason(saved):
     assert report.as_dict()["loaded"] == len(report.loaded)
 
 
+def test_the_fixed_row_of_perturbation_flags_is_found(saved):
+    folder, _ = saved(n_perts=3, pert_pad_id=2, decoder="affine", mvc=False)
+
+    def forget(tensors):
+        tensors["pert_encoder.weight"][2] = 0
+        return tensors
+
+    change(folder, forget)
+    args = json.loads((folder / "args.json").read_text())
+    assert args.pop("pert_pad_id") == 2
+    (folder / "args.json").write_text(json.dumps(args))
+    assert load_checkpoint(folder)[0].pert_encoder.padding_idx == 2
+
+
 def test_sizes_come_from_the_tensors_and_contradictions_are_noted(saved):
     folder, model = saved()
     args = json.loads((folder / "args.json").read_text())

@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from sceval.models.scgpt.binning import bin_rows
 from sceval.models.scgpt.checkpoint import load_checkpoint
 from sceval.models.scgpt.embed import embed_cells
 from sceval.models.scgpt.prepare import NoKnownGenes, Notes, zero_shot_tokens
@@ -44,6 +45,12 @@ def test_tokens_equal_official(parity, parity_input):
     np.testing.assert_array_equal(batch.gene_ids, z["full_one_gene_ids"])
     np.testing.assert_array_equal(batch.values, z["full_one_values"])
     np.testing.assert_array_equal(batch.pad_mask, z["full_one_pad_mask"])
+    kept = vocabulary.lookup(parity_input.symbols) >= 0
+    matrix = parity_input.counts[:, kept]
+    uniforms = np.random.RandomState(int(z["full_both_np_seed"])).rand(matrix.nnz)
+    drawn, _ = bin_rows(matrix, params["n_bins"], rule="both", uniforms=uniforms)
+    expected = z["full_both_values"][:, 1:][~z["full_both_pad_mask"][:, 1:]]
+    np.testing.assert_array_equal(drawn.data, expected)
     params["max_length"] = int(z["sampled_max_length"])
     cut = zero_shot_tokens(parity_input.counts, parity_input.symbols, cells, vocabulary, params, 0, notes)
     part = cut.batch(np.arange(len(cells)))

@@ -51,7 +51,7 @@ def test_info_is_valid_json_of_the_contract():
 
     shown = json.loads(CliRunner().invoke(main, ["info"]).output)
     jsonschema.validate(shown, contract.load("info"))
-    assert shown == json.loads(json.dumps(info_json(INFO)))
+    assert shown == json.loads(json.dumps(info_json(INFO))) | {"lists_genes": True}
     assert shown["params"]["lr"]["type"] == "number"
 
 
@@ -126,6 +126,37 @@ def test_too_few_known_genes_is_not_applicable_with_the_share(run):
     result = run("embed-cells", "zero_shot", view=view, n_genes=30)
     assert result.exit_code == 99
     assert "recognises 16.7% of the 30 genes" in result.stderr.splitlines()[-1]
+
+
+def test_lists_the_genes_of_the_checkpoint(small, tmp_path):
+    made = small(n_genes=4)
+    save_checkpoint(tmp_path, made.model, made.vocabulary)
+    result = CliRunner().invoke(main, ["genes", "--weights", str(tmp_path)])
+    assert result.output.split() == ["GENE0", "GENE1", "GENE2", "GENE3"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "regime", "changes", "reason"),
+    [
+        ("integrate", "finetune", {"batch_norm": True}, "bn.*"),
+        ("annotate", "frozen", {"n_batches": 2, "n_domains": 2}, "trained for integration (DSBN)"),
+    ],
+)
+def test_a_checkpoint_for_another_use_is_not_applicable(run, verb, regime, changes, reason):
+    result = run(verb, regime, **changes)
+    assert result.exit_code == 99
+    assert reason in result.stderr.splitlines()[-1]
+
+
+def test_an_old_checkpoint_with_its_own_normalization_integrates_without_dsbn(run):
+    result = run("integrate", "finetune", params={"dsbn": False}, batch_norm=True)
+    assert result.exit_code == 0, result.stderr
+
+
+def test_sizes_that_do_not_fit_are_refused_by_name(run):
+    result = run("integrate", "scratch", params={"n_heads": 3})
+    assert result.exit_code == 2
+    assert "d_model 8 is not divisible by n_heads 3" in result.stderr
 
 
 def test_one_batch_is_not_applicable(run):

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 import torch
 from torch.nn import functional as F
 
-from sceval.models.scgpt.checkpoint import LoadReport
+from sceval.models.scgpt.checkpoint import LoadReport, UnfitCheckpoint
 from sceval.models.scgpt.feeding import encode_all, to_tensors
 from sceval.models.scgpt.integrate import loop_settings
 from sceval.models.scgpt.network import ScGPT
@@ -105,7 +105,9 @@ def annotate_cells(
     Raises
     ------
     ValueError
-        Unknown regime, missing weights, a label out of range, a class count below 2, or a DSBN checkpoint.
+        Unknown regime, missing weights, a label out of range, or a class count below 2.
+    UnfitCheckpoint
+        The checkpoint was trained for integration (DSBN).
     """
     if regime not in REGIMES:
         raise ValueError(f"unknown regime {regime!r}; choose one of {', '.join(REGIMES)}")
@@ -136,7 +138,7 @@ def annotate_cells(
         discriminator=0,
     )
     if report is not None and any(name.startswith("dsbn.") for name in report.left_out):
-        raise ValueError("this checkpoint was trained for integration (DSBN); annotation cannot start from it")
+        raise UnfitCheckpoint("this checkpoint was trained for integration (DSBN); annotation cannot start from it")
     reference = np.flatnonzero(labels >= 0)
     if validation is None:
         train, held = holdout_split(reference, settings["validation_fraction"], seed=seed, strata=labels)

@@ -31,6 +31,10 @@ class CheckpointError(ValueError):
     """A checkpoint folder cannot be used; the message says what was found and what would be right."""
 
 
+class UnfitCheckpoint(CheckpointError):
+    """A sound checkpoint that cannot be used for what is asked."""
+
+
 @dataclass(frozen=True)
 class LoadReport:
     """Which tensors were taken over.
@@ -228,6 +232,11 @@ def load_checkpoint(
         The network is in evaluation mode.
     """
     files = read_checkpoint(folder)
+    if files.config.batch_norm and changes.get("n_domains"):
+        raise UnfitCheckpoint(
+            f"{folder}: this checkpoint has a batch normalization of its own (bn.*, versions before 0.2), and "
+            "per-batch normalization (DSBN) would replace it; switch `dsbn` off, or use a newer checkpoint"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = ScGPT(replace(files.config, **changes))

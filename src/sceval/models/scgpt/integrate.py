@@ -150,7 +150,6 @@ def integrate_cells(
         derive_seed(seed, "weights"),
         n_batches=n,
         n_domains=n if settings["dsbn"] else 0,
-        batch_norm=False,
         zero_prob="gep_nzlp" in terms,
         mvc="gepc" in terms,
         discriminator=n if "dab" in terms else 0,

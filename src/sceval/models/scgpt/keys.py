@@ -40,6 +40,14 @@ def _rows(tensors: Mapping[str, Tensor], key: str) -> int:
     return int(tensors[key].shape[0]) if key in tensors else 0
 
 
+def _pert_pad_id(tensors: Mapping[str, Tensor], args: Mapping[str, Any]) -> int:
+    """Row of the perturbation flags that is fixed at zero: named in the arguments, else the row that is all zero."""
+    if "pert_pad_id" in args or "pert_encoder.weight" not in tensors:
+        return int(args.get("pert_pad_id", 0))
+    zero = (tensors["pert_encoder.weight"] == 0).all(dim=1).nonzero().flatten().tolist()
+    return int(zero[0]) if zero else 0
+
+
 def config_from_tensors(tensors: Mapping[str, Tensor], args: Mapping[str, Any], pad_id: int) -> ScGPTConfig:
     """Describe the network of a file.
 
@@ -72,5 +80,5 @@ def config_from_tensors(tensors: Mapping[str, Tensor], args: Mapping[str, Any], 
         mvc="mvc_decoder.W.weight" in tensors,
         discriminator=_rows(tensors, "grad_reverse_discriminator.out_layer.weight"),
         n_perts=_rows(tensors, "pert_encoder.weight"),
-        pert_pad_id=int(args.get("pert_pad_id", 0)),
+        pert_pad_id=_pert_pad_id(tensors, args),
     )

@@ -48,12 +48,12 @@ T = TypeVar("T")
 
 def _guarded(work: Callable[[], T]) -> T:
     """Run a verb; what makes the dataset or the checkpoint unfit is told as a reason, not as a traceback."""
-    from sceval.models.scgpt.checkpoint import CheckpointError
+    from sceval.models.scgpt.checkpoint import CheckpointError, UnfitCheckpoint
     from sceval.models.scgpt.prepare import NoKnownGenes
 
     try:
         return work()
-    except NoKnownGenes as error:
+    except (NoKnownGenes, UnfitCheckpoint) as error:
         raise NotApplicable(str(error)) from error
     except CheckpointError as error:
         raise click.ClickException(str(error)) from error
@@ -82,6 +82,9 @@ def _tell(request: Request, notes: Notes, report: LoadReport | None) -> None:
 def _inputs(request: Request) -> dict[str, Any]:
     """What every verb needs; a vocabulary that does not fit the dataset is told before anything heavy is loaded."""
     symbols = [str(s) for s in request.view.var["gene_symbol"]]
+    width, heads = request.params["d_model"], request.params["n_heads"]
+    if request.regime == "scratch" and width % heads:
+        raise click.BadParameter(f"d_model {width} is not divisible by n_heads {heads}", param_hint="--params")
     if request.regime != "scratch":
         _check_vocabulary(request.weights / "vocab.json", symbols)
     return {
