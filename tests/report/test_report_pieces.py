@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,9 @@ from sceval.report.methods import link
         (text.cost(None), ""),
         (text.listing(["a", "b", "c", "d", "e"]), "a, b, c and 2 more"),
         (text.listing(["a", "b"]), "a and b"),
-        (text.slug('odd, "n" <b>'), "odd-n-b"),
+        (text.slug('odd, "n" <b>'), "odd-n-b-" + format(crc32(b'odd, "n" <b>'), "08x")),
+        (text.slug("a.b", "c_d"), "a.b-c_d"),
+        (str(text.breakable("CD4+/CD25 <T>")), "CD4+/<wbr>CD25 &lt;T&gt;"),
         (str(text.code("a `b<c` & d")), "a <code>b&lt;c</code> &amp; d"),
     ],
 )

@@ -38,6 +38,12 @@ def test_among_tied_the_cheap_one_is_recommended(judged: dict) -> None:
     assert "The top of the table, scgpt-finetune, adds 0.02 [−0.01, 0.05] at 55 times the cost" in sentences(told)
 
 
+def test_boards_say_what_was_resampled(judged: dict) -> None:
+    said = judged["batch_integration", "pbmc68k_planted_100", "all"][0].sampling
+    assert said == "intervals over 700 cells: sampling of these cells only"
+    assert judged["batch_integration", HOSTILE, "all"][0].sampling == "no intervals"
+
+
 def test_tally(judged: dict) -> None:
     integration = [pair for key, pair in judged.items() if key[0] == "batch_integration"]
     assert tally(integration).striptags() == (

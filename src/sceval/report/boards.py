@@ -72,6 +72,7 @@ class Board:
     pairs: Pairs
     nothing_to_remove: str = ""
     caution: str = ""
+    sampling: str = ""
     mdd: float | None = None
 
     @property
@@ -135,6 +136,7 @@ def _board(results: Results, key: tuple[str, str, str]) -> Board:
         pairs=pairs,
         nothing_to_remove=_nothing(scores, results["findings"], key),
         caution=_caution(lead, scores),
+        sampling=_sampling(scores[scores.metric == metric]),
         mdd=float(mdd.median()) if len(mdd) else None,
     )
 
@@ -209,6 +211,18 @@ def _caution(lead: pd.DataFrame, scores: pd.DataFrame) -> str:
     notes = scores.note[(scores.metric == lead.metric.iloc[0]) & scores.note.notna()]
     said = [note for note in notes if "uninformative" in note or "demoted" in note]
     return (said or ["uninformative: its anchors are not apart here"])[0]
+
+
+def _sampling(scores: pd.DataFrame) -> str:
+    """Say what the intervals of a metric are about: the unit that was resampled, and how many of them."""
+    units = scores[scores.unit.notna() & scores.value_low.notna()]
+    if units.empty:
+        return "no intervals"
+    unit = str(units.unit.mode().iloc[0])
+    n = units.n_units[units.unit == unit].dropna()
+    count = f"{int(n.median()):,} " if len(n) else ""
+    plural = unit + ("es" if unit.endswith("ch") else "s")
+    return f"intervals over {count}{plural}" + (": sampling of these cells only" if unit == "cell" else "")
 
 
 def _nothing(scores: pd.DataFrame, findings: pd.DataFrame, key: tuple[str, str, str]) -> str:

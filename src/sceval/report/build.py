@@ -133,6 +133,7 @@ def _filters() -> dict[str, Any]:
         "words",
         "listing",
         "code",
+        "breakable",
     )
     return {name: getattr(text, name) for name in names}
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 if TYPE_CHECKING:
     from sceval.report.boards import Entry
 
-BAR_WIDTH, BAR_HEIGHT = 180, 22
+BAR_WIDTH, BAR_HEIGHT = 170, 22
 LIMITS = (-0.75, 1.75)
 """Ends beyond these on the two-anchor scale are drawn as an arrow, so that one wild run does not squash the others."""
 

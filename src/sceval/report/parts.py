@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sceval.report.boards import Board, Entry
     from sceval.report.load import Results
 
+MOST_REMARKS = 4
 COMPOSITES = ("s_final", "s_bio", "s_batch")
 
 
@@ -44,6 +45,7 @@ class Parts:
 
     board: Board
     columns: list[Column]
+    remarks: list[tuple[str, list[Column]]]
     rows: list[tuple[Entry, list[dict[str, Any] | None]]]
 
 
@@ -64,8 +66,30 @@ def parts(results: Results, boards: list[Board]) -> list[Parts]:
             if (summary.variant == entry.variant).any()
         ]
         if rows:
-            found.append(Parts(board, columns, rows))
+            found.append(Parts(board, columns, _remarks(columns), rows))
     return found
+
+
+def _remarks(columns: list[Column]) -> list[tuple[str, list[Column]]]:
+    """Return what is to be said about metrics, each sentence once with the metrics that it is about."""
+    found: dict[str, list[Column]] = {}
+    for column in columns:
+        told = list(dict.fromkeys(part for note in column.notes for part in _split(note, column.mark)))
+        if column.mark and not any(column.mark in part for part in told):
+            told.append(f"{column.mark}: the anchors are not apart here")
+        for part in told[:MOST_REMARKS]:
+            found.setdefault(part, []).append(column)
+        if len(told) > MOST_REMARKS:
+            found.setdefault("more notes are in scores.csv", []).append(column)
+    return list(found.items())
+
+
+def _split(note: str, mark: str) -> list[str]:
+    """Part the sentence that says why a metric is out of the rank from the rest of a note."""
+    pieces = note.split("; ")
+    why = [piece for piece in pieces if mark and piece.startswith(mark)]
+    rest = "; ".join(piece for piece in pieces if piece not in why)
+    return [*([rest] if rest else []), *why]
 
 
 def _cell(row: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -75,9 +75,11 @@ def scatter(board: Board) -> Markup | None:
 
 def _grid(sx: Scale, sy: Scale) -> str:
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+    decades = sx.high - sx.low
+    factors = (1, 2, 5) if decades < 1.5 else (1, 3) if decades < 3.5 else (1,)
     parts = []
     for power in range(math.floor(sx.low), math.ceil(sx.high) + 1):
-        for factor in (1, 3) if sx.high - sx.low < 3.5 else (1,):
+        for factor in factors:
             x = sx(power + math.log10(factor))
             if LEFT <= x <= right:
                 parts.append(f'<path class="grid" d="M{x} {TOP}V{bottom}"/>')

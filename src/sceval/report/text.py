@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from typing import Any
+from zlib import crc32
 
 from markupsafe import Markup, escape
 
@@ -113,14 +114,24 @@ def listing(names: list[str], most: int = 4) -> str:
 
 
 def slug(*parts: str) -> str:
-    """Return an id for a deep link made of letters, digits, `-` and `_`."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(parts)).strip("-")
+    """Return an id for a deep link made of letters, digits, `.`, `-` and `_`.
+
+    Where other characters had to go, a checksum keeps different names apart.
+    """
+    text = "-".join(parts)
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-")
+    return plain if plain == text else f"{plain}-{crc32(text.encode()):08x}"
 
 
 def code(prose: str) -> Markup:
     """Return prose as HTML, escaped, with what stands between backticks as code."""
     parts = re.split(r"`([^`]+)`", prose)
     return Markup("").join(Markup("<code>{}</code>").format(p) if n % 2 else escape(p) for n, p in enumerate(parts))
+
+
+def breakable(name: str) -> Markup:
+    """Return a name as HTML, escaped, that may break behind a slash or an underscore."""
+    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[/_])", name))
 
 
 def words(identifier: str) -> str:

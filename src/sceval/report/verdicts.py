@@ -168,6 +168,8 @@ def _nothing_to_remove(board: Board, where: Markup, ties: list[Markup]) -> Verdi
     order = Markup("What can still be measured puts {} first ({} {} {}).").format(
         _name(top), label(board.metric), number(top.value, 2), interval(top.value_low, top.value_high, 2)
     )
+    if plain and top is cheapest:
+        order = Markup("They are also first on what can still be measured.")
     return Verdict("nothing_to_remove", "nothing to remove", None, [text, _tidy(advice), _tidy(order), *ties])
 
 
