@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sceval.metrics import registry
-from sceval.metrics.integration import IDS, IntegrationScorer, composite_scores
+from sceval.metrics.composite import composite_scores
+from sceval.metrics.integration import IDS, IntegrationScorer
 
 
 def same(a, b, tolerance=1e-12):
@@ -219,6 +220,10 @@ def test_a_sweep_in_other_processes_equals_one_here(mixture, monkeypatch):
     there = clustering.Sweep("study", 240)
     there.feed(space.graph(15))
     assert np.array_equal(here.result(codes).memberships, there.result(codes).memberships)
+    left = clustering.Sweep("study", 240)
+    children = [child for _, child in left._children]
+    left.abandon()
+    assert all(child.returncode is not None for child in children)
 
 
 def test_scoring_loads_no_heavy_package():

@@ -7,7 +7,7 @@ import pytest
 from metric_parity import CASES
 
 from sceval.metrics import agreement, graph, lisi, pcr
-from sceval.metrics.integration import isolated_labels
+from sceval.metrics.composite import isolated_labels
 from sceval.metrics.neighbors import knn
 
 cases = pytest.mark.parametrize("case", CASES)

@@ -17,7 +17,8 @@ import numpy as np
 
 from sceval.metrics import pcr
 from sceval.metrics.coding import encode
-from sceval.metrics.integration import IDS, NO_BATCH_EFFECT, composite_scores
+from sceval.metrics.composite import composite_scores
+from sceval.metrics.integration import IDS, NO_BATCH_EFFECT
 
 _NOT_IN_SCIB = {
     "bras": "BRAS is not in scib",

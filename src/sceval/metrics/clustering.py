@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import random
@@ -124,8 +125,17 @@ class Sweep:
                 buffer, row=upper.row, column=upper.col, data=upper.data, n=weights.shape[0], method=self.method,
                 resolutions=self.resolutions[part], seeds=self._seeds[part],
             )  # fmt: skip
-            child.stdin.write(buffer.getvalue())
-            child.stdin.close()
+            # A process that has died closes its end; `result` then reports its exit status.
+            with contextlib.suppress(BrokenPipeError):
+                child.stdin.write(buffer.getvalue())
+                child.stdin.close()
+
+    def abandon(self) -> None:
+        """End the processes, where the caller failed in between and nobody will ask for their results."""
+        for _, child in self._children:
+            child.kill()
+            child.wait()
+        self._children = []
 
     def result(self, labels: np.ndarray) -> Clusterings:
         """Wait for the clusterings and choose by the rule (``labels``: codes from 0, one per cell)."""

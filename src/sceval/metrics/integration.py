@@ -10,6 +10,7 @@ from sceval.metrics import agreement, graph, pcr, silhouette
 from sceval.metrics.blas import one_blas_thread
 from sceval.metrics.clustering import Clusterings, Sweep
 from sceval.metrics.coding import encode
+from sceval.metrics.composite import BATCH_PARTS, BIO_PARTS, composite_scores, isolated_labels, mean_defined
 from sceval.metrics.geometry import neighbor_overlap
 from sceval.metrics.kbet import acceptance, label_tests
 from sceval.metrics.lisi import scale_mixing, scale_purity
@@ -112,9 +113,22 @@ class IntegrationScorer:
         space, labels, batches = self.labelled, self.labels, self.label_batches
         self._note_cells()
         sweep = None
-        if len(labels) and self._clusters is None and space.n > 2:
+        if len(labels) > 2 and self._clusters is None:
             sweep = Sweep(self.cluster_rule, space.n, self.seed)
-            sweep.feed(space.graph(15))
+        try:
+            if sweep is not None:
+                sweep.feed(space.graph(15))
+            self._prepare_cells(space, labels, batches)
+            if sweep is not None:
+                self._clusters = sweep.result(labels)
+        except BaseException:
+            if sweep is not None:
+                sweep.abandon()
+            raise
+        if self._clusters is not None:
+            self._findings.append(self._clusters.note)
+
+    def _prepare_cells(self, space: Space, labels: np.ndarray, batches: np.ndarray) -> None:
         with ThreadPoolExecutor(1) as pool:
             # The path search runs outside the GIL, beside the rest.
             paths = [pool.submit(s.prepare_paths) for s in {id(s): s for s in (self.all, space)}.values() if s.n > 2]
@@ -128,10 +142,6 @@ class IntegrationScorer:
                 f"graph LISI: {self.all.unreachable} of {self.n} cells reach fewer than 90 others in the neighbour "
                 "graph and count as unmixed (LISI 1), as in scib"
             )
-        if sweep is not None:
-            self._clusters = sweep.result(labels)
-        if self._clusters is not None:
-            self._findings.append(self._clusters.note)
 
     def _note_cells(self) -> None:
         missing = int((~self.has_label).sum())
@@ -307,13 +317,13 @@ class IntegrationScorer:
             out["asw_label"] = float(np.mean(self._cells["asw_label"][keep]))
             out["clisi_knn"] = float(scale_purity(_median(space.lisi(keep, self.labels, n_labels)), kinds))
             out["clisi_graph"] = float(scale_purity(_median(space.lisi_graph(keep, self.labels, n_labels)), kinds))
-            per_label = [_mean(self._cells["asw_label"][keep][labels == label]) for label in self._isolated]
-            out["isolated_asw"] = _mean(per_label)
+            per_label = [mean_defined(self._cells["asw_label"][keep][labels == label]) for label in self._isolated]
+            out["isolated_asw"] = mean_defined(per_label)
         if len(np.unique(batches)) > 1:
             out["asw_batch"] = silhouette.mean_by_label(self._cells["asw_batch"][keep], labels)
             out["bras"] = silhouette.mean_by_label(self._cells["bras"][keep], labels)
-            out["kbet_label"] = _mean(list(kbet_samples(self._tests, keep, self.label_batches)[1].values()))
-            out["cilisi"] = _mean(cilisi_samples(self._kernels, keep, self.label_batches))
+            out["kbet_label"] = mean_defined(list(kbet_samples(self._tests, keep, self.label_batches)[1].values()))
+            out["cilisi"] = mean_defined(cilisi_samples(self._kernels, keep, self.label_batches))
         return out
 
     def _agreement(self, keep: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -328,52 +338,10 @@ class IntegrationScorer:
             pick = np.mean if self.cluster_rule == "fixed" else np.max
             tables = [agreement.contingency(row[keep], labels) for row in rows]
             best = [pick([agreement.best_f1(table, label) for table in tables]) for label in self._isolated]
-            out["isolated_f1"] = _mean(best)
+            out["isolated_f1"] = mean_defined(best)
         return out
-
-
-BIO_PARTS = ("nmi", "ari", "asw_label")
-BATCH_PARTS = ("asw_batch", "pcr", "gc_scib")
-
-
-def composite_scores(values: dict[str, float]) -> dict[str, float]:
-    """S_bio, S_batch and S_final = 0.6 S_bio + 0.4 S_batch of the scEval study.
-
-    Parameters
-    ----------
-    values
-        At least the parts: NMI, ARI, cell-type ASW; batch ASW, PCR, graph connectivity (scib). An undefined part is
-        left out of its mean; S_final is undefined where one of the two means has no part left.
-    """
-    bio = _mean([values[name] for name in BIO_PARTS])
-    batch = _mean([values[name] for name in BATCH_PARTS])
-    return {"s_bio": bio, "s_batch": batch, "s_final": 0.6 * bio + 0.4 * batch}
-
-
-def isolated_labels(labels: np.ndarray, batches: np.ndarray, threshold: int | None = None) -> list[int]:
-    """Codes of the labels that are in few batches.
-
-    Parameters
-    ----------
-    labels, batches
-        Codes, one per cell.
-    threshold
-        Largest number of batches of an isolated label; the smallest number over labels if absent. None is isolated
-        where that equals the number of batches. Source: Luecken et al. 2022 (scib 1.1.7).
-    """
-    spread = {int(label): len(np.unique(batches[labels == label])) for label in np.unique(labels)}
-    limit = min(spread.values()) if threshold is None else threshold
-    if limit == len(np.unique(batches)):
-        return []
-    return [label for label, count in spread.items() if count <= limit]
 
 
 def _median(values: np.ndarray) -> float:
     good = values[np.isfinite(values)]
     return float(np.median(good)) if len(good) else _NAN
-
-
-def _mean(values) -> float:
-    values = np.asarray(values, dtype=float)
-    good = values[np.isfinite(values)]
-    return float(good.mean()) if len(good) else _NAN
