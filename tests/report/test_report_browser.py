@@ -102,6 +102,7 @@ def test_deep_link_opens_what_it_points_into(view: browser.Browser) -> None:
     assert view.run(f"{closed}.open") is False
     view.run(f"location.hash = '#' + {closed}.id; new Promise(done => setTimeout(done, 300))")
     assert view.run(f"{closed}.open") is True
+    assert 0 <= view.run(f"{closed}.getBoundingClientRect().top") < 100
 
 
 @pytest.mark.parametrize("width", [360, 390, 1400])

@@ -25,7 +25,7 @@ TABLES = {
     "confusion": ".parquet",
     "per_class": ".parquet",
 }
-"""Tables that the report reads, with the suffix that is tried first; the other of the two is the second try."""
+"""Tables that the report reads, and the suffix of each. Of two forms the Parquet is read: it keeps the types."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,10 @@ def load(results_dir: Path) -> Results:
 
 
 def _table(folder: Path, kind: str, suffix: str, gaps: list[Gap]) -> pd.DataFrame:
-    paths = [folder / f"{kind}{end}" for end in (suffix, ".csv" if suffix == ".parquet" else ".parquet")]
+    paths = [folder / f"{kind}{end}" for end in (".parquet", ".csv")]
     present = [path for path in paths if path.is_file()]
     if not present:
-        gaps.append(Gap(paths[0].name, "missing", "no such file in the results folder"))
+        gaps.append(Gap(f"{kind}{suffix}", "missing", "no such file in the results folder"))
     for path in present[:1]:
         try:
             return tables.read(kind, path)
