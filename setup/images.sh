@@ -134,6 +134,9 @@ if [ -z "$base_id" ]; then
     docker pull -q "$BASE_IMAGE" >/dev/null
     base_id="$(docker image inspect -f '{{.Id}}' "$BASE_IMAGE")"
 fi
+# One made by base-image.sh is known by what it was made from: made anew from the same, it is the same.
+base_label="$(image_label "$BASE_IMAGE")"
+base_id="${base_label:-$base_id}"
 base_hash="$(hash_tree containers/base requirements/base.txt requirements/torch.txt)-$(sha256sum <<<"$base_id $TORCH_INDEX" | cut -c1-8)"
 core_hash="$(hash_tree containers/core requirements/build.txt pyproject.toml src)-$base_hash"
 build base "$base_hash" --build-arg "BASE_IMAGE=$BASE_IMAGE" --build-arg "TORCH_INDEX=$TORCH_INDEX"
