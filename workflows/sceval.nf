@@ -13,6 +13,10 @@ def run_meta(row) {
     return row + [params_json: groovy.json.JsonOutput.toJson(row.params)]
 }
 
+def view_meta(view) {
+    return view.subMap(['view_id', 'dataset', 'task', 'split', 'split_seed', 'image', 'program', 'code']) + [rows_json: groovy.json.JsonOutput.toJson(view.subMap(['row', 'query_row']))]
+}
+
 def group_meta(group) {
     return group.subMap(['group_id', 'task', 'image', 'program', 'metrics_backend', 'code']) + [runs_json: groovy.json.JsonOutput.toJson(group.runs)]
 }
@@ -21,6 +25,11 @@ def group_meta(group) {
 def find_file(text, folder) {
     def beside = folder.resolve(text)
     return beside.exists() ? beside : file(text)
+}
+
+// Embedded cells have no file.
+def data_file(text, folder) {
+    return text && !text.startsWith('embedded:') ? find_file(text, folder) : []
 }
 
 workflow SCEVAL {
@@ -38,15 +47,14 @@ workflow SCEVAL {
     def paths = rows.collect { row -> row.path ?: '' }.unique().findAll { path -> path && !path.startsWith('embedded:') && find_file(path, folder).exists() }
     def staged = [:]
     paths.eachWithIndex { path, index -> staged[path] = "data${index + 1}/${find_file(path, folder).name}" }
-    def to_files = { path -> path && !path.startsWith('embedded:') ? find_file(path, folder) : [] }
 
     VALIDATE(task_image, sheet, models, paths.collect { path -> find_file(path, folder) }, groovy.json.JsonOutput.toJson(staged), settings)
     INFO(VALIDATE.out.programs.splitJson().map { program -> [program, program.weights ? find_file(program.weights, models.parent) : []] })
     ch_infos = INFO.out.info.toSortedList { a, b -> a.name <=> b.name }
     PLAN(task_image, VALIDATE.out.datasets, VALIDATE.out.models, ch_infos, settings)
 
-    ch_views = PLAN.out.views.splitJson().map { view -> [view, to_files(view.path), to_files(view.query_path)] }
-    PREPARE(ch_views, VALIDATE.out.datasets)
+    ch_views = PLAN.out.views.splitJson().map { view -> [view_meta(view), data_file(view.path, folder), data_file(view.query_path, folder)] }
+    PREPARE(ch_views)
 
     // Runs that read another's output wait for that one alone.
     ch_rows = PLAN.out.runs

@@ -5,7 +5,6 @@ process PREPARE {
 
     input:
     tuple val(meta), path(data, stageAs: 'data/*'), path(query, stageAs: 'query/*')
-    path datasets
 
     output:
     tuple val(meta.view_id), path("${meta.view_id}/view.h5ad"), path("${meta.view_id}/solution.h5ad"), emit: view
@@ -14,7 +13,10 @@ process PREPARE {
     def data_option = data ? "--data '${data}'" : ''
     def query_option = query ? "--query-data '${query}'" : ''
     """
-    ${meta.program} prepare --task ${meta.task} --dataset ${meta.dataset} --rows ${datasets} ${data_option} ${query_option} \\
+    cat > rows.json <<'END_OF_JSON'
+    ${meta.rows_json}
+    END_OF_JSON
+    ${meta.program} prepare --task ${meta.task} --dataset ${meta.dataset} --rows rows.json ${data_option} ${query_option} \\
         --split ${meta.split} --split-seed ${meta.split_seed} --out ${meta.view_id}
     """
 

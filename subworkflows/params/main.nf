@@ -46,9 +46,8 @@ def problem_of(name, value, spec) {
 
 def check_params(given, path) {
     def known = all_properties(read_schema(path))
-    def plain = { name -> name.replaceAll('[-_]', '').toLowerCase() }
-    def names = known.keySet().collect { name -> plain(name) }
-    def unknown = given.keySet().findAll { name -> !(plain(name) in names) }.collect { name -> "--${name} is not a parameter.${nearest(name, known.keySet())}" }
+    // --metrics-backend arrives as a parameter of its own and would be ignored without a word: it is refused too.
+    def unknown = given.keySet().findAll { name -> !known.containsKey(name) }.collect { name -> "--${name} is not a parameter.${nearest(name, known.keySet())}" }
     def wrong = known.findAll { name, _spec -> given[name] != null }.collect { name, spec -> problem_of(name, given[name], spec) }.findAll { problem -> problem }
     def absent = known.findAll { name, spec -> spec.required_param && !given[name] }.collect { name, spec -> "--${name} is needed: ${spec.description}" }
     def problems = unknown + wrong + absent

@@ -44,7 +44,8 @@ def test_defaults_of_the_schema_are_those_of_the_configuration(pipeline: Pipelin
     ("words", "expected"),
     [
         (["--tsks", "all"], ["--tsks is not a parameter. Did you mean --tasks?"]),
-        (["--metrics-backend", "scibb"], ["allowed are sceval, scib"]),
+        (["--metrics_backend", "scibb"], ["allowed are sceval, scib"]),
+        (["--metrics-backend", "scib"], ["--metrics-backend is not a parameter. Did you mean --metrics_backend?"]),
         (["--seeds", "two"], ["--seeds is 'two'; a whole number is expected"]),
         (["--seeds", "0"], ["the smallest allowed value is 1"]),
         (["--device", "gpu"], ["--device is 'gpu'; allowed are auto, cpu, cuda"]),

@@ -8,6 +8,7 @@ import click
 
 import sceval
 from sceval.cli import steps
+from sceval.cli.docs import docs
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,6 +20,7 @@ def main() -> None:
 main.add_command(steps.validate)
 main.add_command(steps.plan)
 main.add_command(steps.collect)
+main.add_command(docs)
 
 
 @main.command()

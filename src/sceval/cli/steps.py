@@ -107,6 +107,8 @@ def plan(datasets: Path, models: Path, infos: Path, settings: Path, out: Path) -
             control_seeds=int(given["control_seeds"]),
             split_seeds=int(given["split_seeds"]),
             task_images={task: f"{prefix}{task}:{tag}" for task in TASKS},
+            prepare_code=fingerprint("contract", "data", "tasks/views.py", *(f"tasks/{task}.py" for task in TASKS)),
+            task_code=fingerprint("contract", "data", "training", "models/outputs.py", "tasks"),
             score_code=fingerprint("contract", "data", "metrics", "tasks"),
             device=given["device"],
             time_s=int(given["time_limit"]),

@@ -27,14 +27,12 @@ def main() -> None:
 @main.command()
 @TASK
 @click.option("--dataset", required=True, help="Id of the dataset.")
-@click.option("--rows", type=FILE, required=True, help="datasets.json of `sceval validate`.")
+@click.option("--rows", type=FILE, required=True, help="JSON: how the files are read, `row` and `query_row`.")
 @click.option("--data", type=FILE, help="File of the dataset; none for embedded cells.")
 @click.option("--query-data", type=FILE, help="File of its query dataset.")
 @click.option("--split", required=True, help="Split scheme.")
 @click.option("--split-seed", type=int, default=0, show_default=True, help="Seed of the split.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder to write view.h5ad and solution.h5ad to."
-)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for view.h5ad and solution.h5ad.")
 def prepare(
     task_id: str,
     dataset: str,
@@ -48,12 +46,9 @@ def prepare(
     """Cut a dataset into the view that models may see and the solution that only scoring sees."""
     from sceval.data.dataset import read_dataset
 
-    cards = {card["dataset"]: card["sheet_row"] for card in read_json(rows)}
-    row = cards[dataset]
-    query = None
-    if split == "inter" and row["query"]:
-        query = read_dataset(cards[row["query"]], query_data)
-    view, solution = get(task_id).prepare(read_dataset(row, data), query, dataset, split, split_seed)
+    given = read_json(rows)
+    query = read_dataset(given["query_row"], query_data) if given["query_row"] else None
+    view, solution = get(task_id).prepare(read_dataset(given["row"], data), query, dataset, split, split_seed)
     out.mkdir(parents=True, exist_ok=True)
     contract.write("view", out / "view.h5ad", view)
     contract.write("solution", out / "solution.h5ad", solution)

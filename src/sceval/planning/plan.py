@@ -62,8 +62,9 @@ class Settings:
         How many seeds a trained model, a control and a split get.
     task_image, task_program
         Image and local program of the task.
-    score_code
-        Fingerprint of the scoring code, so that a change of it scores again.
+    prepare_code, task_code, score_code
+        Fingerprints of the code that cuts views, that runs probes and oracles, and that scores: a change of a metric
+        scores again and runs no model.
     device, time_s, memory_mb, cpus
         What a run gets.
     metrics_backend, score_batch
@@ -78,6 +79,8 @@ class Settings:
     split_seeds: int = 1
     task_images: dict[str, str] = field(default_factory=dict)
     task_program: str = "sceval-task"
+    prepare_code: str = ""
+    task_code: str = ""
     score_code: str = ""
     device: str = "auto"
     time_s: int = 3600
@@ -101,6 +104,12 @@ def _run_id(*parts: str) -> str:
     return ".".join(file_name(part) for part in parts)
 
 
+def _reading_row(card: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a sheet row that decides how its file is read: all else must not change the task's hash."""
+    keys = ("path", "batch_key", "label_key", "organism", "matrix", "layer", "gene_symbol", "ensembl_id")
+    return {key: card["sheet_row"][key] for key in keys} | {"row": 0} if "sheet_row" in card else {}
+
+
 class _Planner:
     def __init__(self, cards: list[dict], models: list[dict], infos: dict[str, dict], settings: Settings) -> None:
         self.cards = {card["dataset"]: card for card in cards}
@@ -110,22 +119,23 @@ class _Planner:
     def view(self, card: dict, task: str, split: str, split_seed: int) -> str:
         """Register the view and return its id."""
         view_id = _run_id(card["dataset"], task, f"{split}{split_seed}")
+        query = self.cards.get(card["query"]) if split == "inter" else None
         self.plan.views.setdefault(
             view_id,
             {
                 "view_id": view_id,
                 "dataset": card["dataset"],
                 "path": card["path"],
-                "query": card["query"] if split == "inter" else "",
-                "query_path": self.cards[card["query"]]["path"]
-                if split == "inter" and card["query"] in self.cards
-                else "",
+                "query": query["dataset"] if query else "",
+                "query_path": query["path"] if query else "",
+                "row": _reading_row(card),
+                "query_row": _reading_row(query) if query else {},
                 "task": task,
                 "split": split,
                 "split_seed": split_seed,
                 "image": self.settings.task_images.get(task, ""),
                 "program": self.settings.task_program,
-                "code": self.settings.score_code,
+                "code": self.settings.prepare_code,
             },
         )
         return view_id
@@ -155,7 +165,7 @@ class _Planner:
             "gpu": 1
             if info.get("gpu") == "required" or (info.get("gpu") == "optional" and self.settings.device == "cuda")
             else 0,
-            "code": info.get("code", "") if own else self.settings.score_code,
+            "code": info.get("code", "") if own else self.settings.task_code,
         } | more
         run = self.plan.runs[row["run_id"]]
         row.update(
