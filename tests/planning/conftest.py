@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from sceval.data.sheets import DATASETS
+
+
+def _sheet_row(dataset: str) -> dict:
+    row = {column.name: column.default for column in DATASETS}
+    return row | {"dataset": dataset, "path": f"{dataset}.h5ad", "row": 2, "batch_key": "batch"}
+
 
 @pytest.fixture
 def card():
@@ -14,7 +21,7 @@ def card():
             "dataset": dataset, "path": f"{dataset}.h5ad", "row": 2, "organism": "human", "matrix": "counts",
             "tasks": [], "query": "", "n_batches": 2, "n_types": 3, "cells_per_batch": {"a": 5, "b": 5},
             "cells_per_type": {"t": 4, "u": 3, "v": 3}, "gene_symbols": ["A", "B", "C", "D"],
-            "ensembl_ids": ["E1", "E2", "", ""], "sheet_row": {"dataset": dataset, "row": 2},
+            "ensembl_ids": ["E1", "E2", "", ""], "sheet_row": _sheet_row(dataset),
         }  # fmt: skip
         return base | columns
 

@@ -229,6 +229,19 @@ def test_resources_gpu_and_images(card, model, info):
         assert runs["img/may"]["needs_solution"] is False
 
 
+def test_a_view_carries_how_its_file_is_read_and_nothing_that_would_make_it_anew(card, model, info):
+    answers = {"m": info({"annotate": ["scratch"]})}
+    first, second = card("d", query="q"), card("q")
+    views = make_plan([first, second], [model("m")], answers, SMALL).views
+    view = views["d.cell_type_annotation.inter0"]
+    assert (view["row"]["path"], view["row"]["batch_key"], view["query_row"]["path"]) == ("d.h5ad", "batch", "q.h5ad")
+    assert views["d.cell_type_annotation.intra0"]["query_row"] == {}
+    first["sheet_row"] |= {"title": "Another title", "notes": "n", "row": 7}
+    assert make_plan([first, second], [model("m")], answers, SMALL).views == views
+    first["sheet_row"]["label_key"] = "other"
+    assert make_plan([first, second], [model("m")], answers, SMALL).views != views
+
+
 def test_variants_tell_apart_what_differs_from_the_row():
     assert variant_name("m", "scratch", {"a": 1}, {"a": 1}) == "m-scratch"
     changed = variant_name("m", "scratch", {"a": 2}, {"a": 1})
