@@ -22,6 +22,7 @@ from sceval.models.outputs import write_result
 from sceval.models.request import Annotation, Embedding
 from sceval.planning.collect import collect
 from sceval.planning.plan import Settings, make_plan
+from sceval.planning.ranks import t_quantile
 from sceval.tasks.probe import probe
 from sceval.tasks.scoring import score_group
 
@@ -232,6 +233,29 @@ def test_the_summary_pools_seeds_ranks_and_says_how_much_is_there(found):
     )
     assert pair["cost_ratio"].iloc[0] == pytest.approx(1.0)
     assert scores.loc[scores["metric"] == "s_final", "mdd"].gt(0).all()
+
+
+def test_the_interval_of_scaled_holds_the_spread_of_the_anchors(found):
+    summary = found["summary"].set_index(["metric", "variant"])
+    scores = found["scores"].set_index(["metric", "variant"]).sort_index()
+    row, first = summary.loc["nmi", "pca-scratch"], scores.loc["nmi", "pca-scratch"].iloc[0]
+    width = first["anchor1"] - first["anchor0"]
+    assert first["anchor0_se"] > 0
+    unit = (row["value_high"] - row["value"]) / width  # half of the interval without that spread
+    spread = t_quantile(first["df"]) * (1 - row["scaled"]) * first["anchor0_se"] / width
+    more = t_quantile(first["df"]) * row["scaled"] * first["anchor1_se"] / width
+    assert row["high"] - row["scaled"] == pytest.approx(np.linalg.norm([unit, spread, more]))
+
+
+def test_a_missing_anchor_is_said(folder, tmp_path):
+    shutil.copytree(folder / "scored", tmp_path / "scored")
+    for path in (tmp_path / "scored").glob("*/anchors.parquet"):
+        path.unlink()
+    scores = _collect(folder / "records", tmp_path / "scored", tmp_path)["scores"].set_index("metric")
+    assert scores.loc["ilisi_knn", "note"].str.contains("an anchor is missing").all()
+    assert not scores.loc["ilisi_knn", "informative"].any()
+    assert scores.loc["ilisi_knn", "scaled"].isna().all()
+    assert scores.loc["nmi", "scaled"].notna().all()
 
 
 def test_scoring_in_chunks_changes_nothing(folder, tmp_path, found):

@@ -209,6 +209,16 @@ def test_labels_that_no_training_cell_has_are_said_and_abstentions_are_not(label
     assert "unassigned" not in findings[0]
 
 
+def test_probabilities_off_by_a_rounding_error_are_taken(label):
+    def change(cells):
+        cells.obsm["probability"][0] = [1 + 5e-7, -5e-7, 0.0]
+
+    (output, findings), _ = label(change)
+    assert output.obsm["probability"].min() == 0.0
+    assert output.obsm["probability"].max() == 1.0
+    assert findings == []
+
+
 def _drop(cells):
     return CellFile(cells.obs_names[1:], obs={"prediction": cells.obs["prediction"][1:]})
 
@@ -233,6 +243,10 @@ def _no_classes(cells):
     del cells.uns["classes"]
 
 
+def _class_twice(cells):
+    cells.uns["classes"] = np.array(["type0", "type1", "type0"], object)
+
+
 def _missing_prediction(cells):
     cells.obs["prediction"][1] = None
 
@@ -246,6 +260,7 @@ def _missing_prediction(cells):
         (_nan, "NaN"),
         (_class_missing, "3 columns and 2 names"),
         (_no_classes, "3 columns and 0 names"),
+        (_class_twice, "uns/classes names 'type0' more than once"),
         (_missing_prediction, "1 missing values"),
     ],
 )

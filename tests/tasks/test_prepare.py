@@ -10,6 +10,7 @@ from sceval import contract, tasks
 from sceval.contract import CellFile, ContractError
 from sceval.contract.sample import take
 from sceval.data.dataset import read_dataset
+from sceval.data.preprocess import log_cp10k
 from sceval.data.sheets import DATASETS
 
 ANNOTATION = tasks.get("cell_type_annotation")
@@ -34,6 +35,15 @@ def test_integration_shows_no_label_and_every_cell(planted, integration, tmp_pat
     assert solution.X is None
     contract.write("view", tmp_path / "view.h5ad", view)
     contract.write("solution", tmp_path / "solution.h5ad", solution)
+
+
+def test_log_normalised_data_are_not_logged_again(planted):
+    cells = take(planted, np.arange(100))
+    logged = take(planted, np.arange(100))
+    logged.X = log_cp10k(logged.X)
+    logged.uns = {"sceval": {"organism": "human", "matrix": "lognorm"}}
+    found = [INTEGRATION.prepare(data, None, "d", "all", 0)[1].obsm["X_pre"] for data in (cells, logged)]
+    np.testing.assert_allclose(np.abs(found[0]), np.abs(found[1]), atol=1e-3)
 
 
 @pytest.mark.parametrize("split", ["intra", "inter"])

@@ -13,7 +13,7 @@ from sceval.contract import columns
 from sceval.contract import tables as contract_tables
 from sceval.metrics.registry import METRICS
 from sceval.planning.ranks import RANKED, Pool, bounds, differences, ranks, t_quantile
-from sceval.planning.scaling import anchors_of, demotion, scaled_interval
+from sceval.planning.scaling import Anchor, anchors_of, demotion, scaled_interval
 from sceval.planning.statuses import Statuses, cost_card, read_record, read_trace
 
 _GROUP = ["dataset", "task", "split"]
@@ -58,6 +58,13 @@ def _notes(group: pd.DataFrame) -> dict[tuple[str, str], str]:
     return notes
 
 
+def _uninformative(zero: Anchor, one: Anchor, width: float) -> str:
+    if not np.isfinite(width):
+        return "not scaled: an anchor is missing or undefined here"
+    apart = width > 0 and width >= 2 * np.hypot(zero.sd, one.sd)
+    return "" if apart else "uninformative: the anchors are not apart here"
+
+
 def _group_scores(group: pd.DataFrame, replicates: pd.DataFrame, measured: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of the scores table for one dataset, task, split and split seed."""
     notes = _notes(group)
@@ -68,11 +75,8 @@ def _group_scores(group: pd.DataFrame, replicates: pd.DataFrame, measured: pd.Da
         zero, one = anchors_of(metric, group, measured)
         width = declared.direction * (one.mean - zero.mean)
         scaled_here = declared.anchors != "unscaled"
-        demoted = demotion(metric, group)
-        apart = width > 0 and width >= 2 * np.hypot(zero.sd, one.sd)
-        why = (
-            demoted if demoted else "" if apart or not scaled_here else "uninformative: the anchors are not apart here"
-        )
+        reasons = (demotion(metric, group), _uninformative(zero, one, width) if scaled_here else "")
+        why = "; ".join(text for text in reasons if text)
         for row in group[group["metric"] == metric].to_dict("records"):
             se = errors.get((row["run_id"], metric), float("nan"))
             t = t_quantile(row["df"])
@@ -101,6 +105,8 @@ def _group_scores(group: pd.DataFrame, replicates: pd.DataFrame, measured: pd.Da
                     "df": row["df"],
                     "anchor0_source": zero.source or None,
                     "anchor1_source": one.source or None,
+                    "anchor0_se": zero.se,
+                    "anchor1_se": one.se,
                 }
             )
     return rows
@@ -133,8 +139,9 @@ def _summary(
             part = group[group["variant"] == variant]
             low, high = pool.interval(bounds(metric))
             width = first["anchor1"] - first["anchor0"]
-            half = t_quantile(pool.df) * pool.se / abs(width) if width else float("nan")
             scaled = part["scaled"].mean()
+            errors = pool.se, (1 - scaled) * first["anchor0_se"], scaled * first["anchor1_se"]
+            half = t_quantile(pool.df) * np.linalg.norm(errors) / abs(width) if width else float("nan")
             rank = place.get(variant, (None, None, None))
             rows.append(
                 dict(zip(_GROUP, key, strict=False))

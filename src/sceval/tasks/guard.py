@@ -109,7 +109,11 @@ def annotation(path: Path, view: CellFile, wanted: np.ndarray) -> tuple[CellFile
             worst = int(np.abs(sums - 1).argmax())
             msg = f"the probabilities of cell {wanted[worst]!r} add up to {sums[worst]:.4f}, not to 1"
             raise BadOutput(msg)
-        out.obsm["probability"] = probability[rows]
+        if len(set(classes)) < len(classes):
+            twice = next(name for name in classes if list(classes).count(name) > 1)
+            msg = f"uns/classes names {twice!r} more than once"
+            raise BadOutput(msg)
+        out.obsm["probability"] = np.clip(probability[rows], 0.0, 1.0)  # the contract leaves room for rounding
         out.uns["classes"] = np.asarray(classes, object)
     else:
         findings.append("no probabilities in the output: log-loss, Brier score and ECE are not computed")

@@ -37,5 +37,6 @@ def solution_of(data: CellFile, dataset: str, task: str, split: str) -> CellFile
 
 
 def unintegrated(data: CellFile) -> np.ndarray:
-    """Return the PCA of log CP10k of all genes, n x 50 (fewer for tiny data), float32."""
-    return pca(log_cp10k(data.X), PRE_COMPONENTS)[0].astype(np.float32)
+    """Return the PCA of log CP10k of all genes, n x 50 (fewer for tiny data), float32; `lognorm` data as they are."""
+    X = data.X if data.uns["sceval"]["matrix"] == "lognorm" else log_cp10k(data.X)
+    return pca(X, PRE_COMPONENTS)[0].astype(np.float32)
