@@ -156,6 +156,30 @@ def test_plan_writes_the_table_and_what_each_step_gets(run, tmp_path):
     assert f"{len(runs)} runs planned" in result.output
 
 
+def test_collect_and_report_show_the_hole_where_nothing_ran(run, tmp_path):
+    assert run("validate").exit_code == 0
+    for row in read_json(tmp_path / "out" / "models.json"):
+        _answer(tmp_path, row["key"], INFO if row["model"] == "random" else None)
+    assert run("plan").exit_code == 0
+    for name in ("records", "scored"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "versions.json").write_text("{}")
+    given = {name: tmp_path / name for name in ("records", "scored")}
+    given |= {"plan": tmp_path / "out" / "plan.csv", "datasets": tmp_path / "out" / "datasets.json"}
+    given |= {"versions": tmp_path / "versions.json", "out": tmp_path / "tables", "trace": tmp_path / "absent.txt"}
+    options = [str(item) for name, path in given.items() for item in (f"--{name}", path)]
+    result = CliRunner().invoke(main, ["collect", *options], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "not_run" in result.output
+    assert "3 failed" in result.output  # pca, in three splits
+    result = CliRunner().invoke(main, ["report", str(tmp_path / "tables")], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "tables" / "report.html").read_text()
+    assert result.output.strip() == str(tmp_path / "tables" / "report.html")
+    assert "no torch" in page
+    assert "the pipeline ended before it started" in page
+
+
 def test_plan_refuses_parameters_that_a_program_does_not_know(run, tmp_path):
     models = 'model,image,program,params\npca,i,p,"{""componnents"": 5}"\n'
     assert run("validate", model_sheet=models).exit_code == 0

@@ -66,6 +66,10 @@ def test_scoring_has_the_last_word(trace):
     status, reason = Statuses(done, {}, trace).of(_row())
     assert status == "failed"
     assert "its scoring left no result (its task ended with exit status 1 at attempt 1" in reason
+    chunked = {"SCORE d.t.intra0.0": [{"status": "COMPLETED", "exit": "0"}]}
+    assert "exit status" not in Statuses(done, {}, chunked).of(_row())[1]
+    chunked["SCORE d.t.intra0.1"] = [{"status": "FAILED", "exit": "137"}]
+    assert "exit status 137" in Statuses(done, {}, chunked).of(_row())[1]
     assert Statuses(done, {}, {}).of(_row())[1] == "error: the run is done but its scoring left no result"
     assert Statuses(done, {}, trace).of(_row(output_of="")) == ("ok", "")  # made for others: not scored itself
 

@@ -96,10 +96,16 @@ class Statuses:
             return "ok", ""
         verdict = self.verdicts.get(run_id)
         if verdict is None:
-            lost = self.trace.get(f"SCORE {_view_id(row)}")
-            how = f" ({_lost(lost).removeprefix('error: ')})" if lost else ""
-            return "failed", f"error: the run is done but its scoring left no result{how}"
+            return "failed", f"error: the run is done but its scoring left no result{self._lost_scoring(row)}"
         return ("ok", "") if verdict["ok"] else ("failed", verdict["reason"])
+
+    def _lost_scoring(self, row: dict[str, Any]) -> str:
+        """Return how the scoring of its group, or of a chunk of it, failed; empty where the trace does not say."""
+        tag = f"SCORE {_view_id(row)}"
+        for name, attempts in self.trace.items():
+            if (name == tag or name.startswith(f"{tag}.")) and attempts[-1].get("status") == "FAILED":
+                return f" ({_lost(attempts).removeprefix('error: ')})"
+        return ""
 
     def _without_record(self, row: dict[str, Any]) -> tuple[str, str]:
         needs = row["needs"]
