@@ -84,6 +84,11 @@ def test_a_single_variant_and_undefined_values(noise):
     assert partly.value == 0.5
 
 
+def test_without_intervals_nothing_is_beyond_doubt(noise):
+    pools = {"a": _pool(0.9), "b": _pool(0.5), "c": _pool(0.1)}
+    assert ranks(pools, 1) == {"a": (1, 1, 3), "b": (2, 1, 3), "c": (3, 1, 3)}
+
+
 def test_differences_come_in_both_directions_with_cost_and_what_can_be_detected(noise):
     pools = {"a": _pool(0.6, noise(1)), "b": _pool(0.5, noise(2)), "c": _pool(0.5)}
     rows, mdd = differences(pools, {"a": 40.0, "b": 1.0})

@@ -62,7 +62,8 @@ def ranks(pools: dict[str, Pool], direction: int) -> dict[str, tuple[int, int, i
     """Return rank, best and worst rank of each variant.
 
     Equal values share a rank. The best rank counts the variants that are better beyond doubt (the interval of the
-    paired difference lies above 0), the worst leaves out only those that are worse beyond doubt.
+    paired difference lies above 0), the worst leaves out only those that are worse beyond doubt. Where a difference
+    has no interval (too few cells, or the scib backend), nothing is beyond doubt.
     """
     names = [name for name, pool in pools.items() if np.isfinite(pool.value)]
     ordered = sorted(names, key=lambda name: -direction * pools[name].value)
@@ -74,13 +75,8 @@ def ranks(pools: dict[str, Pool], direction: int) -> dict[str, tuple[int, int, i
             if other == name:
                 continue
             value, low, high, _se = pools[other].minus(pools[name])
-            if not np.isfinite(low):
-                better += direction * value > 0
-                worse += direction * value < 0
-            elif direction * value > 0 and min(direction * low, direction * high) > 0:
-                better += 1
-            elif direction * value < 0 and max(direction * low, direction * high) < 0:
-                worse += 1
+            better += direction * value > 0 and min(direction * low, direction * high) > 0
+            worse += direction * value < 0 and max(direction * low, direction * high) < 0
         out[name] = (position, 1 + better, len(names) - worse)
     return out
 

@@ -60,6 +60,6 @@ def fit_softmax(X: np.ndarray, codes: np.ndarray, n_classes: int, C: float = 1.0
         loss = total.sum() - (logits * onehot).sum() + (weights**2).sum() / (2 * C)
         return float(loss), np.concatenate([(Z.T @ error + weights / C).ravel(), error.sum(axis=0)])
 
-    options = {"maxiter": 500, "maxfun": 2000}
+    options = {"maxiter": 2000, "maxfun": 4000, "ftol": 1e-12, "gtol": 1e-6}
     theta = minimize(objective, np.zeros((d + 1) * n_classes), jac=True, method="L-BFGS-B", options=options).x
     return Softmax(mean, scale, theta[: d * n_classes].reshape(d, n_classes), theta[d * n_classes :])
