@@ -49,6 +49,7 @@ workflow SCEVAL {
     paths.eachWithIndex { path, index -> staged[path] = "data${index + 1}/${find_file(path, folder).name}" }
 
     VALIDATE(task_image, sheet, models, paths.collect { path -> find_file(path, folder) }, groovy.json.JsonOutput.toJson(staged), settings)
+    VALIDATE.out.notes.splitText().map { line -> line.trim() }.filter { line -> line }.view()
     INFO(VALIDATE.out.programs.splitJson().map { program -> [program, program.weights ? find_file(program.weights, models.parent) : []] })
     ch_infos = INFO.out.info.toSortedList { a, b -> a.name <=> b.name }
     PLAN(task_image, VALIDATE.out.datasets, VALIDATE.out.models, ch_infos, settings)

@@ -1,7 +1,6 @@
 // Joins plan, records and scores: a status for every planned run, the two-anchor scale, intervals, ranks.
 process COLLECT {
     container "${image}"
-    publishDir path: { params.outdir }, mode: 'copy', overwrite: 'lenient', saveAs: { name -> name.replaceFirst('^tables/', '') }
 
     input:
     val image

@@ -1,7 +1,6 @@
 // Makes the one HTML file.
 process REPORT {
     container "${image}"
-    publishDir path: { params.outdir }, mode: 'copy', overwrite: 'lenient'
 
     input:
     val image

@@ -15,6 +15,7 @@ process VALIDATE {
     path 'datasets.json', emit: datasets
     path 'models.json', emit: models
     path 'programs.json', emit: programs
+    path 'notes.txt', emit: notes
 
     script:
     """
@@ -33,6 +34,7 @@ process VALIDATE {
     [{"dataset": "stub", "path": "embedded:pbmc68k_lanes", "organism": "human", "matrix": "counts", "title": "Stub", "n_cells": 3, "n_genes": 2, "n_batches": 2, "n_types": 2, "cells_per_batch": {}, "cells_per_type": {}, "unlabelled": 0, "semi_synthetic": false}]
     END_OF_JSON
     echo '[]' > models.json
+    touch notes.txt
     echo '[{"key": "stub", "image": "${image}", "program": "sceval-model-controls", "weights": ""}]' > programs.json
     """
 }

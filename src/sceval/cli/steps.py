@@ -42,8 +42,6 @@ def validate(datasets: Path, models: Path, staged: Path, settings: Path, out: Pa
     cards, problems, warnings = check(data_sheet, model_sheet, asked, read_json(staged), list(TASKS))
     problems += check_choice("splits", words(given.get("splits")), list(dict.fromkeys(sum(SPLITS.values(), ()))))
     problems += check_choice("regimes", words(given.get("regimes")), list(REGIMES))
-    for line in warnings:
-        click.echo(f"note: {line}", err=True)
     rows = []
     for row in model_sheet.rows:
         if chosen and row["model"] not in chosen and row["kind"] != "negative_control":
@@ -55,6 +53,7 @@ def validate(datasets: Path, models: Path, staged: Path, settings: Path, out: Pa
             problems.append(Problem(where, "nothing", "the command that runs it without a container"))
         rows.append(row | {"key": _key(row)})
     refuse(problems)
+    (out / "notes.txt").write_text("".join(f"note: {line}\n" for line in warnings))
     programs = {row["key"]: {key: row[key] for key in ("key", "image", "program", "weights")} for row in rows}
     write_json(out / "datasets.json", cards)
     write_json(out / "models.json", rows)

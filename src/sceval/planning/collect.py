@@ -98,7 +98,7 @@ def _group_scores(group: pd.DataFrame, replicates: pd.DataFrame, measured: pd.Da
                     "high": s_high,
                     "unit": row["unit"],
                     "n_units": row["n_units"],
-                    "headline": row["task"] in declared.headline,
+                    "headline": row["task"] in declared.headline and (not why or metric == "s_final"),
                     "informative": not why,
                     "mdd": float("nan"),
                     "note": note or None,
@@ -132,7 +132,7 @@ def _summary(
         place = ranks(ranked, METRICS[metric].direction)
         different, mdd = differences(ranked, costs)
         scores.loc[group.index, "mdd"] = mdd
-        if group["headline"].iloc[0]:
+        if group["headline"].any():
             pairs += [dict(zip([*_GROUP, "metric"], key, strict=True)) | pair for pair in different]
         for variant, pool in pools.items():
             first = kinds[variant]

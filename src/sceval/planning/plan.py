@@ -215,21 +215,16 @@ class _Planner:
         controls = model["kind"] in ("negative_control", "positive_control")
         return range(self.settings.control_seeds if controls else self.settings.seeds)
 
-    def embedding(self, card: dict, model: dict, info: dict, seed: int) -> str:
-        """Return the id of the run that embeds the dataset for a probe; it is made once and shared."""
+    def embedding(self, card: dict, model: dict, info: dict, seed: int, place: tuple[str, str, int]) -> str:
+        """Return the id of the run that embeds the cells of a view (task, split, split seed); made once and shared."""
         regime = embedding_regime(info)
-        existing = [
-            row
-            for row in self.plan.rows
-            if (row["dataset"], row["task"], row["model"], row["seed"])
-            == (card["dataset"], EMBEDDING_TASK, model["model"], seed)
-            and row["regime"] == regime
-            and row["verb"] == "embed-cells"
-        ]
+        wanted = (card["dataset"], *place, model["model"], seed, regime, "embed-cells")
+        keys = ("dataset", "task", "split", "split_seed", "model", "seed", "regime", "verb")
+        existing = [row for row in self.plan.rows if tuple(row[key] for key in keys) == wanted]
         if existing:
             return existing[0]["run_id"]
-        view_id = self.view(card, EMBEDDING_TASK, "all", 0)
-        row = self.row(card, EMBEDDING_TASK, "all", 0, model, regime, seed)
+        view_id = self.view(card, *place)
+        row = self.row(card, *place, model, regime, seed)
         row["run_id"] += ".embedding"  # the model may have a run of the same name that integrates, or is not applicable
         self.executed(row, view_id, "embed-cells", model, info, regime, seed)
         row["output_of"] = ""  # made for another task; not scored for its own
@@ -279,7 +274,10 @@ class _Planner:
         seed: int,
     ) -> None:
         """Plan one run that is applicable."""
-        needs = self.embedding(card, model, info, seed) if verb == TASK_IMAGE_PROBE else ""
+        # A query dataset brings cells of its own: they are embedded with the joined view, all others once for all tasks.
+        joined = split == "inter" and card["query"]
+        place = (task, split, split_seed) if joined else (EMBEDDING_TASK, "all", 0)
+        needs = self.embedding(card, model, info, seed, place) if verb == TASK_IMAGE_PROBE else ""
         view_id = self.view(card, task, split, split_seed)
         row = self.row(card, task, split, split_seed, model, regime, seed)
         self.executed(row, view_id, verb, model, info, regime, seed, needs=needs)
