@@ -7,7 +7,7 @@ import random
 import numpy as np
 
 
-def umap_layout(indices: np.ndarray, distances: np.ndarray, seed: int = 0, epochs: int = 300) -> np.ndarray:
+def umap_layout(indices: np.ndarray, distances: np.ndarray, seed: int = 0, epochs: int = 120) -> np.ndarray:
     """Lay out a neighbour list in the plane.
 
     Parameters

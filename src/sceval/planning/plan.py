@@ -274,7 +274,7 @@ class _Planner:
         seed: int,
     ) -> None:
         """Plan one run that is applicable."""
-        # A query dataset brings cells of its own: they are embedded with the joined view, all others once for all tasks.
+        # A query dataset brings cells of its own, embedded with the joined view; all others once for all tasks.
         joined = split == "inter" and card["query"]
         place = (task, split, split_seed) if joined else (EMBEDDING_TASK, "all", 0)
         needs = self.embedding(card, model, info, seed, place) if verb == TASK_IMAGE_PROBE else ""
