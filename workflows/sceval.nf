@@ -18,7 +18,7 @@ def view_meta(view) {
 }
 
 def group_meta(group) {
-    return group.subMap(['group_id', 'task', 'image', 'program', 'metrics_backend', 'code']) + [runs_json: groovy.json.JsonOutput.toJson(group.runs)]
+    return group.subMap(['group_id', 'task', 'image', 'program', 'cpus', 'metrics_backend', 'code']) + [runs_json: groovy.json.JsonOutput.toJson(group.runs)]
 }
 
 // A file of the sheets: relative paths are looked for beside the sheet, then in the launch directory.

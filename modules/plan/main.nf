@@ -38,6 +38,6 @@ process PLAN {
     END_OF_CSV
     echo '[{${view}, "image": "", "program": "true", "code": ""}]' > views.json
     echo '[{"run_id": "stub.first", "needs": "", ${run}}, {"run_id": "stub.second", "needs": "stub.first", ${run}}]' > runs.json
-    echo '[{"group_id": "stub.view", "view_id": "stub.view", "task": "batch_integration", "image": "", "program": "true", "runs": [{"run_id": "stub.first", "output_of": "stub.first"}, {"run_id": "stub.second", "output_of": "stub.second"}], "metrics_backend": "sceval", "code": ""}]' > groups.json
+    echo '[{"group_id": "stub.view", "view_id": "stub.view", "task": "batch_integration", "image": "", "program": "true", "runs": [{"run_id": "stub.first", "output_of": "stub.first"}, {"run_id": "stub.second", "output_of": "stub.second"}], "cpus": 1, "metrics_backend": "sceval", "code": ""}]' > groups.json
     """
 }

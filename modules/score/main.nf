@@ -2,6 +2,7 @@
 process SCORE {
     tag "${meta.group_id}"
     container { meta.image }
+    cpus { meta.cpus }
 
     input:
     tuple val(meta), path(view, stageAs: 'in/view.h5ad'), path(solution, stageAs: 'in/solution.h5ad'), path(outputs, stageAs: 'outputs/*')

@@ -28,6 +28,10 @@ EMBEDDING_TASK = "batch_integration"
 """Embeddings are computed on the view of this task: all cells, no label, so that every task can share them."""
 
 
+TWO_CORES_FROM = 4000
+"""Cells from which scoring keeps a second core busy; below, two groups side by side are faster."""
+
+
 @dataclass
 class Plan:
     """What the pipeline does.
@@ -333,6 +337,7 @@ class _Planner:
                             {"run_id": row["run_id"], "output_of": row["output_of"], "picture": row["seed"] == 0}
                             for row in chunk
                         ],
+                        "cpus": 2 if self.cards[chunk[0]["dataset"]]["n_cells"] >= TWO_CORES_FROM else 1,
                         "metrics_backend": self.settings.metrics_backend,
                         "code": self.settings.score_code,
                     }
