@@ -11,11 +11,10 @@ from click.testing import CliRunner
 from sceval import contract
 from sceval.cli.task import main
 from sceval.contract import CellFile, h5ad
+from sceval.contract.results import Embedding, write_embedding
 from sceval.contract.sample import take
 from sceval.data import embedded
 from sceval.data.sheets import DATASETS
-from sceval.models.outputs import write_embedding
-from sceval.models.request import Embedding
 
 
 def _call(*given):

@@ -14,12 +14,11 @@ import pytest
 from sceval import tasks
 from sceval.contract import CellFile, columns, load
 from sceval.contract import tables as contract_tables
+from sceval.contract.results import Annotation, Embedding, write_result
 from sceval.contract.sample import take
 from sceval.data import embedded
 from sceval.data.sheets import DATASETS
 from sceval.data.validate import dataset_card
-from sceval.models.outputs import write_result
-from sceval.models.request import Annotation, Embedding
 from sceval.planning.collect import collect
 from sceval.planning.plan import Settings, make_plan
 from sceval.planning.ranks import t_quantile

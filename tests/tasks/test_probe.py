@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sceval.contract.results import write_annotation
 from sceval.contract.sample import take
-from sceval.models.outputs import write_annotation
 from sceval.tasks.probe import PENALTIES, probe
 from sceval.training.softmax import fit_softmax
 

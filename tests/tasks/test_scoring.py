@@ -11,13 +11,13 @@ import pytest
 
 from sceval import tasks
 from sceval.contract import CellFile, h5ad
+from sceval.contract.results import Embedding, write_result
 from sceval.contract.sample import take
 from sceval.metrics.registry import METRICS, headline
 from sceval.metrics.resampling import Plan, replicates
 from sceval.models.controls import annotations, embeddings
-from sceval.models.outputs import write_result
 from sceval.models.reference import reference
-from sceval.models.request import Embedding, Request
+from sceval.models.request import Request
 from sceval.planning.scaling import anchors_of, demotion, scaled_interval
 from sceval.tasks.probe import probe
 from sceval.tasks.scoring import score_group

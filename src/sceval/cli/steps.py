@@ -107,7 +107,7 @@ def plan(datasets: Path, models: Path, infos: Path, settings: Path, out: Path) -
             split_seeds=int(given["split_seeds"]),
             task_images={task: f"{prefix}{task}:{tag}" for task in TASKS},
             prepare_code=fingerprint("contract", "data", "tasks/views.py", *(f"tasks/{task}.py" for task in TASKS)),
-            task_code=fingerprint("contract", "data", "training", "models/outputs.py", "tasks"),
+            task_code=fingerprint("contract", "data", "training", "tasks"),
             score_code=fingerprint("contract", "data", "metrics", "tasks"),
             device=given["device"],
             time_s=int(given["time_limit"]),

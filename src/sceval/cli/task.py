@@ -88,7 +88,7 @@ def score(task_id: str, view: Path, solution: Path, outputs: Path, runs: Path, m
 @SEED
 def probe(view: Path, embedding: Path, output: Path, seed: int) -> None:
     """Put the shared head (multinomial logistic regression) on an embedding."""
-    from sceval.models.outputs import write_result
+    from sceval.contract.results import write_result
     from sceval.tasks import guard
     from sceval.tasks.probe import probe as fit
 
@@ -110,7 +110,7 @@ def probe(view: Path, embedding: Path, output: Path, seed: int) -> None:
 @SEED
 def oracle(view: Path, solution: Path, output: Path, seed: int) -> None:
     """Write what a model would that knows the solution, with noise: the positive control."""
-    from sceval.models.outputs import write_result
+    from sceval.contract.results import write_result
 
     cells = contract.read("view", view)
     result = get(cells.uns["sceval"]["task"]).oracle(cells, contract.read("solution", solution), seed)

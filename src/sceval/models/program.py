@@ -14,7 +14,7 @@ import click
 
 from sceval import contract
 from sceval.contract.fingerprint import fingerprint
-from sceval.models.outputs import write_result
+from sceval.contract.results import write_result
 from sceval.models.params import check_params
 from sceval.models.request import Info, NotApplicable, Request, Verb
 

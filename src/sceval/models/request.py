@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sceval.contract import CellFile
+from sceval.contract.results import Annotation, Embedding
 
 
 class NotApplicable(Exception):
@@ -80,35 +81,6 @@ class Request:
         if "part" not in self.view.obs:
             return np.ones(self.view.n_obs, bool)
         return np.isin(self.view.obs["part"].astype(str), names)
-
-
-@dataclass(frozen=True)
-class Embedding:
-    """Result of `embed-cells` and `integrate`: n x d in the order of the view, NaN rows where impossible."""
-
-    X: np.ndarray
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """Result of `annotate` for the cells of `rows`.
-
-    Attributes
-    ----------
-    rows
-        Positions in the view, m.
-    classes
-        Names of the classes, c.
-    probability
-        m x c, rows sum to 1.
-    prediction
-        Label of each cell, m, where it is not the most probable class (a drawn one, or `unassigned`).
-    """
-
-    rows: np.ndarray
-    classes: np.ndarray
-    probability: np.ndarray
-    prediction: np.ndarray | None = None
 
 
 Verb = Callable[[Request], Embedding | Annotation]

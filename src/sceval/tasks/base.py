@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from sceval.contract import CellFile
+from sceval.contract.results import Annotation, Embedding
 from sceval.metrics.resampling import Plan
-from sceval.models.request import Annotation, Embedding
 
 
 @dataclass

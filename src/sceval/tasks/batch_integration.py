@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from sceval.contract import CellFile
+from sceval.contract.results import Embedding
 from sceval.metrics.coding import encode
 from sceval.metrics.integration import IntegrationScorer
 from sceval.metrics.layout import umap_layout
 from sceval.metrics.pcr import batch_r2, pcr_comparison
 from sceval.metrics.resampling import Plan, replicate_table, replicates
-from sceval.models.request import Embedding
 from sceval.tasks import guard
 from sceval.tasks.base import Scored, Task
 from sceval.tasks.views import solution_of, unintegrated, view_of

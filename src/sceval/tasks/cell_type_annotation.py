@@ -8,11 +8,11 @@ import numpy as np
 from scipy import sparse
 
 from sceval.contract import CellFile, ContractError, Problem
+from sceval.contract.results import Annotation
 from sceval.data import splits
 from sceval.data.validate import LEAST_SHARED_GENES
 from sceval.metrics.annotation import annotation_values
 from sceval.metrics.resampling import Plan, replicates
-from sceval.models.request import Annotation
 from sceval.tasks import guard
 from sceval.tasks.base import Scored, Task
 from sceval.tasks.views import solution_of, view_of

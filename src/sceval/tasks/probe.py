@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sceval.contract import CellFile
+from sceval.contract.results import Annotation
 from sceval.metrics.annotation import log_losses
-from sceval.models.request import Annotation
 from sceval.training.softmax import fit_softmax
 
 PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0)

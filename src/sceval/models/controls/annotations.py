@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from sceval.contract.results import Annotation
 from sceval.models.controls.embeddings import depth
 from sceval.models.reference import Reference
-from sceval.models.request import Annotation, Request
+from sceval.models.request import Request
 from sceval.training.seed import derive_seed, hash_ids, hashed_uniforms
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from sceval.contract.results import Annotation, Embedding
 from sceval.models.controls import annotations, embeddings
 from sceval.models.params import Param
 from sceval.models.program import program
 from sceval.models.reference import reference
-from sceval.models.request import Annotation, Embedding, Info, NotApplicable, Request
+from sceval.models.request import Info, NotApplicable, Request
 
 _CHOICES = tuple(dict.fromkeys([*embeddings.CONTROLS, *annotations.CONTROLS]))
 

@@ -6,10 +6,11 @@ import os
 
 import numpy as np
 
+from sceval.contract.results import Embedding
 from sceval.models.params import Param
 from sceval.models.pca.embed import PARAMS, by_cell_id, principal_components, restore
 from sceval.models.program import program
-from sceval.models.request import Embedding, Info, NotApplicable, Request
+from sceval.models.request import Info, NotApplicable, Request
 
 INFO = Info(
     name="harmony",

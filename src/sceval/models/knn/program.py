@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sceval.contract.results import Annotation
 from sceval.data.hvg import highly_variable_genes
 from sceval.data.preprocess import fit_pca, log_cp10k
 from sceval.models.knn.vote import nearest, shares
@@ -9,7 +10,7 @@ from sceval.models.params import Param
 from sceval.models.pca.embed import PARAMS
 from sceval.models.program import program
 from sceval.models.reference import reference
-from sceval.models.request import Annotation, Info, NotApplicable, Request
+from sceval.models.request import Info, NotApplicable, Request
 
 INFO = Info(
     name="knn",

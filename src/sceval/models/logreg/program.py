@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from sceval.contract.results import Annotation
 from sceval.data.hvg import highly_variable_genes
 from sceval.data.preprocess import column_moments, log_cp10k
 from sceval.models.params import Param
 from sceval.models.program import program
 from sceval.models.reference import reference
-from sceval.models.request import Annotation, Info, NotApplicable, Request
+from sceval.models.request import Info, NotApplicable, Request
 
 INFO = Info(
     name="logreg",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from sceval.contract.results import Embedding
 from sceval.models.pca.embed import PARAMS, by_cell_id, principal_components, restore
 from sceval.models.program import program
-from sceval.models.request import Embedding, Info, Request
+from sceval.models.request import Info, Request
 
 INFO = Info(
     name="pca",

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import numpy as np
 
+from sceval.contract.results import Annotation, Embedding
 from sceval.models.program import program
 from sceval.models.reference import reference
-from sceval.models.request import Annotation, Embedding, Info, NotApplicable, Request
+from sceval.models.request import Info, NotApplicable, Request
 from sceval.models.scgpt.recipe import PARAMS
 
 if TYPE_CHECKING:

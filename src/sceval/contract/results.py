@@ -1,20 +1,49 @@
-"""Writes the result of a verb in the output format of the contract."""
+"""The results of the verbs as arrays, and how they are written in the output formats of the contract."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sceval import contract
-from sceval.contract import CellFile
-from sceval.models.request import Annotation, Embedding
+from sceval.contract.anndata_kind import write
+from sceval.contract.h5ad import CellFile
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Result of `embed-cells` and `integrate`: n x d in the order of the view, NaN rows where impossible."""
+
+    X: np.ndarray
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Result of `annotate` for the cells of `rows`.
+
+    Attributes
+    ----------
+    rows
+        Positions in the view, m.
+    classes
+        Names of the classes, c.
+    probability
+        m x c, rows sum to 1.
+    prediction
+        Label of each cell, m, where it is not the most probable class (a drawn one, or `unassigned`).
+    """
+
+    rows: np.ndarray
+    classes: np.ndarray
+    probability: np.ndarray
+    prediction: np.ndarray | None = None
 
 
 def write_embedding(path: Path, view: CellFile, embedding: Embedding) -> None:
     """Write a cell embedding, float32, with the cell ids of the view."""
     X = np.ascontiguousarray(embedding.X, dtype=np.float32)
-    contract.write("cell_embedding", path, CellFile(view.obs_names, obsm={"X_emb": X}))
+    write("cell_embedding", path, CellFile(view.obs_names, obsm={"X_emb": X}))
 
 
 def write_annotation(path: Path, view: CellFile, annotation: Annotation) -> None:
@@ -33,7 +62,7 @@ def write_annotation(path: Path, view: CellFile, annotation: Annotation) -> None
     out.obs["confidence"] = annotation.probability[np.arange(len(column)), column]
     out.obsm["probability"] = annotation.probability
     out.uns["classes"] = classes
-    contract.write("annotation", path, out)
+    write("annotation", path, out)
 
 
 def write_result(path: Path, view: CellFile, result: Embedding | Annotation) -> None:
