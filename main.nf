@@ -8,7 +8,7 @@ workflow {
         println(help_text("${projectDir}/nextflow_schema.json"))
     }
     else {
-        check_params(params, "${projectDir}/nextflow_schema.json")
+        check_params(params, "${projectDir}/nextflow_schema.json", workflow.profile)
         SCEVAL(
             file(params.input),
             file(params.models_sheet),

@@ -44,13 +44,20 @@ def problem_of(name, value, spec) {
     return null
 }
 
-def check_params(given, path) {
+// What an executor cannot do without.
+def needed_by(profile) {
+    def needed = [awsbatch: ['aws_queue', 'aws_region', 'aws_workdir'], k8s: ['k8s_claim']]
+    return profile.tokenize(',').collectMany { name -> (needed[name] ?: []).collect { word -> [name, word] } }
+}
+
+def check_params(given, path, profile) {
     def known = all_properties(read_schema(path))
     // --metrics-backend arrives as a parameter of its own and would be ignored without a word: it is refused too.
     def unknown = given.keySet().findAll { name -> !known.containsKey(name) }.collect { name -> "--${name} is not a parameter.${nearest(name, known.keySet())}" }
     def wrong = known.findAll { name, _spec -> given[name] != null }.collect { name, spec -> problem_of(name, given[name], spec) }.findAll { problem -> problem }
     def absent = known.findAll { name, spec -> spec.required_param && !given[name] }.collect { name, spec -> "--${name} is needed: ${spec.description}" }
-    def problems = unknown + wrong + absent
+    def lacking = needed_by(profile).findAll { _name, word -> !given[word] }.collect { name, word -> "--${word} is needed with -profile ${name}: ${known[word].description}" }
+    def problems = unknown + wrong + absent + lacking
     if (problems) {
         error("\n  " + problems.join("\n  ") + "\n  All parameters: nextflow run . --help")
     }

@@ -60,6 +60,12 @@ def test_a_wrong_parameter_is_refused(pipeline: Pipeline, words: list[str], expe
         assert text in run.text
 
 
+def test_an_executor_says_what_it_needs(pipeline: Pipeline, datasets: Path) -> None:
+    run = pipeline("-profile", "k8s", "--input", str(datasets))
+    assert run.code == 1
+    assert "--k8s_claim is needed with -profile k8s" in run.text
+
+
 def test_every_problem_of_the_input_is_told_at_once(pipeline: Pipeline, tmp_path: Path) -> None:
     good = write_dataset(tmp_path / "good.h5ad")
     good.X = good.X.log1p()

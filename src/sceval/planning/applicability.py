@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-HEADS_ALONE = "heads alone would not move the embedding, so the result would be that of zero_shot"
+HEADS_ALONE = "heads alone would not move the embedding, so the result would be that of the embedding as it is"
 
 TASK_IMAGE_PROBE = "probe"
 """Verb of the task's own program that puts the shared head on an embedding."""
