@@ -26,7 +26,7 @@ def make_demo(engine: str, folder: Path) -> Run:
         check=False,
         timeout=1800,
     )
-    return Run(done.returncode, done.stdout + done.stderr, folder / engine)
+    return Run(done.returncode, done.stderr + done.stdout, folder / engine)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,8 @@ def test_every_planned_run_is_done(local: Run) -> None:
 @pytest.mark.timeout(2400)
 def test_controls_stand_where_they_should(local: Run) -> None:
     summary = pd.read_parquet(local.outdir / "summary.parquet")
-    shown = summary[summary["headline"] & summary["informative"]]
+    # S_bio and S_batch share the anchor run of S_final, so that another control may lie above 0 on one of them.
+    shown = summary[summary["headline"] & summary["informative"] & ~summary["metric"].isin(["s_bio", "s_batch"])]
     assert set(shown["task"]) == {"batch_integration", "cell_type_annotation"}
     for _key, group in shown.groupby(["dataset", "task", "split", "metric"]):
         blind = group.loc[group["kind"] == "negative_control", "scaled"]
