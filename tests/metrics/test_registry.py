@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from sceval.metrics import registry
-from sceval.metrics.anchors import informative, scaled
 
 
 def test_the_page_is_up_to_date():
@@ -37,18 +36,3 @@ def test_headline_and_rank():
 def test_unknown_metric_names_the_nearest():
     with pytest.raises(KeyError, match="macro_f1"):
         registry.metric("macrof1")
-
-
-def test_scaled_is_not_clipped():
-    assert scaled(0.6, 0.2, 0.4) == pytest.approx(2)
-    assert scaled(0.1, 0.2, 0.4) == pytest.approx(-0.5)
-    assert scaled(1.0, 4.0, 0.0) == 0.75
-    assert scaled(1.0, 2.0, 2.0) != scaled(1.0, 2.0, 2.0)
-
-
-def test_informative():
-    assert informative([0.1, 0.12, 0.11], [0.9, 0.91, 0.92])
-    assert not informative([0.1, 0.5, 0.3], [0.5, 0.4, 0.6])
-    assert not informative([0.9, 0.9], [0.1, 0.1])
-    assert informative([0.9, 0.9], [0.1, 0.1], direction=-1)
-    assert not informative([float("nan")], [1.0])

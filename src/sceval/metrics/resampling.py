@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 
 _MIN_GROUPS = 5
 _KEPT = 0.8
@@ -31,17 +31,6 @@ class Plan:
     n_units: int
     df: int
     note: str
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A difference a - b with its standard error, 95 % interval and two-sided p value."""
-
-    value: float
-    low: float
-    high: float
-    se: float
-    p: float
 
 
 def replicates(
@@ -97,24 +86,6 @@ def _subsets(n: int, R: int, rng: np.random.Generator) -> tuple[np.ndarray, floa
     return masks, float(np.sqrt(kept / (n - kept)))
 
 
-def bootstrap_weights(n: int, R: int = 200, seed: int = 0, groups: Sequence | np.ndarray | None = None) -> np.ndarray:
-    """Multinomial bootstrap weights, replicates x cells, for metrics that are means over cells (classification).
-
-    Parameters
-    ----------
-    n, R, seed
-        Cells, replicates, seed.
-    groups
-        Draw whole groups instead of cells, where there are at least 5. Never use these in a neighbour search.
-    """
-    rng = np.random.default_rng(seed)
-    if groups is not None:
-        names, codes = np.unique(np.asarray(groups), return_inverse=True)
-        if len(names) >= _MIN_GROUPS:
-            return rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=R)[:, codes].astype(float)
-    return rng.multinomial(n, np.full(n, 1 / n), size=R).astype(float)
-
-
 def standard_error(values: Iterable[float], scale: float) -> float:
     """``scale`` times the standard deviation of the replicates; NaN where under half of them are defined."""
     values = np.asarray(list(values), dtype=float)
@@ -124,84 +95,19 @@ def standard_error(values: Iterable[float], scale: float) -> float:
     return float(scale * good.std(ddof=1))
 
 
-def interval(
-    value: float,
-    replicate_values: Iterable[float],
-    scale: float,
-    df: int,
-    bounds: tuple[float, float] = (-np.inf, np.inf),
-    level: float = 0.95,
-) -> tuple[float, float]:
-    """``value`` plus and minus t times the standard error, cut to the metric's declared range only.
-
-    Parameters
-    ----------
-    value
-        The value on all cells.
-    replicate_values, scale, df
-        Values of the replicates, and the plan's scale and degrees of freedom.
-    bounds
-        Lowest and highest possible value of the metric.
-    level
-        Coverage.
-
-    Returns
-    -------
-    low, high
-        NaN where the value or its standard error is undefined.
-    """
-    half = _t(0.5 + level / 2, df) * standard_error(replicate_values, scale)
-    if not (np.isfinite(value) and np.isfinite(half)):
-        return float("nan"), float("nan")
-    return float(max(value - half, bounds[0])), float(min(value + half, bounds[1]))
-
-
-def paired_difference(
-    value_a: float, replicates_a: Iterable[float], value_b: float, replicates_b: Iterable[float], scale: float, df: int
-) -> Difference:
-    """Difference of two runs of the same dataset, task and split, from replicates on the same cells.
-
-    Parameters
-    ----------
-    value_a, value_b
-        Values on all cells.
-    replicates_a, replicates_b
-        Values of the same replicates in the same order: what both runs share cancels.
-    scale, df
-        Of the plan.
-    """
-    a, b = (np.asarray(list(r), dtype=float) for r in (replicates_a, replicates_b))
-    if a.shape != b.shape:
-        raise ValueError(f"paired runs need the same replicates; there are {len(a)} and {len(b)}")
-    value, se = value_a - value_b, standard_error(a - b, scale)
-    if not (np.isfinite(value) and np.isfinite(se)):
-        return Difference(value, *(float("nan"),) * 4)
-    half = _t(0.975, df) * se
-    if se == 0:
-        p = 1.0 if value == 0 else 0.0
-    else:
-        p = float(2 * stdtr(df, -abs(value) / se))
-    return Difference(float(value), float(value - half), float(value + half), se, p)
-
-
 def minimum_detectable_difference(se_difference: float, df: int, power: float = 0.8, alpha: float = 0.05) -> float:
     """Smallest true difference that a two-sided t test finds with the given power: (t_(1-alpha/2) + t_power) x SE.
 
     Parameters
     ----------
     se_difference
-        Standard error of the difference; paired where possible, else ``pooled_se`` of the two runs.
+        Standard error of the difference, paired where possible.
     df
         Degrees of freedom of the plan.
     power, alpha
         Wanted power and two-sided level. Source: Bloom 1995, Evaluation Review 19:547.
     """
     return float((_t(1 - alpha / 2, df) + _t(power, df)) * se_difference)
-
-
-def pooled_se(se_a: float, se_b: float) -> float:
-    """Standard error of the difference of two unpaired values."""
-    return float(np.hypot(se_a, se_b))
 
 
 def replicate_table(scorer, plan: Plan) -> dict[str, np.ndarray]:
