@@ -17,7 +17,7 @@ KEY = ["run_id", "metric"]
 def make_demo(engine: str, folder: Path) -> Run:
     """Run `make demo`; work files lie in the test's own folder, so that nothing of an earlier run is taken."""
     done = subprocess.run(
-        ["make", "demo", f"ENGINE={engine}", f"OUTDIR={folder / engine}"],
+        ["make", "--no-print-directory", "demo", f"ENGINE={engine}", f"OUTDIR={folder / engine}"],
         cwd=ROOT,
         env=ENV | {"NXF_WORK": str(folder / "work")},
         stdin=subprocess.DEVNULL,
