@@ -1,6 +1,5 @@
 # Thin on purpose: what a target does stands in setup/*.sh.
 SHELL := /bin/bash
-MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 ENGINE ?= auto
 OUTDIR ?= results/demo
