@@ -45,6 +45,8 @@ class LoopSettings:
         Most epochs.
     gamma
         Factor on the learning rate after each epoch (StepLR).
+    rate
+        Learning rate of an epoch (from 0) as a multiple of the first; replaces ``gamma``.
     clip_norm
         Largest global gradient norm; None = no clipping.
     patience
@@ -57,6 +59,7 @@ class LoopSettings:
 
     epochs: int
     gamma: float = 0.9
+    rate: Callable[[int], float] | None = None
     clip_norm: float | None = 1.0
     patience: int | None = None
     higher_is_better: bool = False
@@ -154,7 +157,10 @@ def fit(
     import torch
 
     history = History()
-    schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=settings.gamma)
+    if settings.rate is None:
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=settings.gamma)
+    else:
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, settings.rate)
     trainable = [p for group in optimizer.param_groups for p in group["params"]]
     best: dict[str, torch.Tensor] | None = None
     started, seen = time.perf_counter(), 0

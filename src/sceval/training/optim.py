@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,3 +43,11 @@ def make_optimizer(
     if name == "sgd":
         return torch.optim.SGD(trainable, lr=lr, momentum=0.9, weight_decay=weight_decay)
     raise ValueError(f"unknown optimizer {name!r}; choose one of {', '.join(OPTIMIZERS)}")
+
+
+def cosine(epochs: int, final: float = 0.01) -> Callable[[int], float]:
+    """Return the learning rate of each epoch as a multiple of the first: half a cosine from 1 towards `final`.
+
+    Loshchilov and Hutter 2017 without restarts; `final` would be reached after `epochs` epochs.
+    """
+    return lambda epoch: (1 + math.cos(epoch * math.pi / epochs)) / 2 * (1 - final) + final
