@@ -13,10 +13,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = ["--universal", "--fork-strategy", "fewest", "--python-version", "3.11"]
 FLAGS += ["--generate-hashes", "--no-emit-index-url", "--no-header", "--no-annotate"]
+# annoy has no wheel and needs a C++ compiler, which no image has; Scanorama needs it for approximate neighbors alone, and
+# ours (models/scanorama) searches exactly.
+FLAGS += ["--no-emit-package", "annoy"]
 # What torch's own index serves: cut off, so that a CPU build can take its place (TORCH_INDEX).
 TORCH_GROUP = re.compile(r"^(torch|triton|nvidia-.*|cuda-.*)$")
 BASE_EXTRAS = ["torch", "sklearn", "data"]
-IMAGES = {"containers/models/harmony": "harmony", "containers/tasks/batch_integration": "scib"}
+IMAGES = {
+    "containers/models/celltypist": "celltypist",
+    "containers/models/harmony": "harmony",
+    "containers/models/scanorama": "scanorama",
+    # Two files of the same content: the images share the layer.
+    "containers/models/scanvi": "scvi",
+    "containers/models/scvi": "scvi",
+    "containers/tasks/batch_integration": "scib",
+}
 
 
 def compile_lock(source: str, extras: list[str], constraint: Path | None, stdin: str | None = None) -> dict[str, str]:
@@ -60,8 +71,9 @@ def main() -> None:
             {n: b for n, b in own.items() if n not in base},
             "What this image adds to the base.",
         )
-    build = compile_lock("-", [], None, stdin="hatchling==1.27.0\neditables\n")
-    write("requirements/build.txt", build, "The build backend of this package.")
+    # setuptools and wheel: docrep and fbpca have no wheel; they are plain Python.
+    build = compile_lock("-", [], truth, stdin="hatchling==1.27.0\neditables\nsetuptools\nwheel\n")
+    write("requirements/build.txt", build, "What builds this package and those packages that have no wheel.")
 
 
 if __name__ == "__main__":
