@@ -13,8 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = ["--universal", "--fork-strategy", "fewest", "--python-version", "3.11"]
 FLAGS += ["--generate-hashes", "--no-emit-index-url", "--no-header", "--no-annotate"]
-# annoy has no wheel and needs a C++ compiler, which no image has; Scanorama needs it for approximate neighbors alone, and
-# ours (models/scanorama) searches exactly.
+# annoy has no wheel and needs a C++ compiler, which no image has; Scanorama needs it for approximate neighbors alone,
+# and ours (models/scanorama) searches exactly.
 FLAGS += ["--no-emit-package", "annoy"]
 # What torch's own index serves: cut off, so that a CPU build can take its place (TORCH_INDEX).
 TORCH_GROUP = re.compile(r"^(torch|triton|nvidia-.*|cuda-.*)$")
