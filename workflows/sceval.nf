@@ -44,7 +44,7 @@ workflow SCEVAL {
     main:
     def folder = sheet.parent
     def rows = sheet.exists() ? sheet.splitCsv(header: true, quote: '"', strip: true) : []
-    def paths = rows.collect { row -> row.path ?: '' }.unique().findAll { path -> path && !path.startsWith('embedded:') && find_file(path, folder).exists() }
+    def paths = rows.collectMany { row -> [row.path ?: '', row.gene_sets ?: '', row.network ?: ''] }.unique().findAll { path -> path && !path.startsWith('embedded:') && find_file(path, folder).exists() }
     def staged = [:]
     paths.eachWithIndex { path, index -> staged[path] = "data${index + 1}/${find_file(path, folder).name}" }
 
@@ -54,7 +54,7 @@ workflow SCEVAL {
     ch_infos = INFO.out.info.toSortedList { a, b -> a.name <=> b.name }
     PLAN(task_image, VALIDATE.out.datasets, VALIDATE.out.models, ch_infos, settings)
 
-    ch_views = PLAN.out.views.splitJson().map { view -> [view_meta(view), data_file(view.path, folder), data_file(view.query_path, folder)] }
+    ch_views = PLAN.out.views.splitJson().map { view -> [view_meta(view), data_file(view.path, folder), data_file(view.query_path, folder), view.more_paths.collect { path -> find_file(path, folder) }] }
     PREPARE(ch_views)
 
     // Runs that read another's output wait for that one alone.
@@ -64,7 +64,7 @@ workflow SCEVAL {
         .combine(PREPARE.out.view, by: 0)
         .branch { _view_id, row, _weights, _view, _solution ->
             second: row.needs
-            shared: row.verb == 'embed-cells'
+            shared: row.shared
             first: true
         }
     EMBED(ch_rows.shared.map { _view_id, row, weights, view, _solution -> [row, view, [], weights] })

@@ -12,7 +12,7 @@ process RUN {
 
     output:
     tuple val(meta.run_id), path("${meta.run_id}"), emit: record
-    tuple val(meta.run_id), path("${meta.run_id}/output.h5ad"), optional: true, emit: output
+    tuple val(meta.run_id), path("${meta.run_id}/output.*"), optional: true, emit: output
 
     script:
     def monitor = 'sceval-monitor' // not named in the script itself: an edit of it must not run every model again
@@ -27,16 +27,16 @@ process RUN {
     cat > params.json <<'END_OF_JSON'
     ${meta.params_json}
     END_OF_JSON
-    ${monitor} --id '${meta.run_id}' --output ${meta.run_id}/output.h5ad --time ${meta.time_s} \\
+    ${monitor} --id '${meta.run_id}' --output ${meta.run_id}/${meta.file} --time ${meta.time_s} \\
         --memory ${meta.memory_mb * task.attempt} --attempt ${task.attempt} --last ${last} --cgroup ${cgroup} -- \\
-        ${meta.program} ${meta.verb} --view in/view.h5ad --output ${meta.run_id}/output.h5ad ${regime} ${weights_option} \\
+        ${meta.program} ${meta.verb} --view in/view.h5ad --output ${meta.run_id}/${meta.file} ${regime} ${weights_option} \\
         ${extra_option} --seed ${meta.seed}
     """
 
     stub:
     """
     mkdir -p ${meta.run_id}
-    printf 'stub' > ${meta.run_id}/output.h5ad
+    printf 'stub' > ${meta.run_id}/${meta.file}
     echo '{"run_id": "${meta.run_id}", "status": "ok", "reason": "", "attempt": 1, "exit_code": 0, "wall_s": 0.1, "cpu_s": 0.1, "peak_rss_mb": 1, "program": null}' > ${meta.run_id}/run.json
     """
 }

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from sceval.contract.tasks import TASKS
 from sceval.planning.applicability import (
-    HEADS_ALONE,
     choose_verb,
     embedding_regime,
     genes_reason,
@@ -23,12 +23,12 @@ INTEGRATION, ANNOTATION = "batch_integration", "cell_type_annotation"
     ("task", "regime", "verb", "reason"),
     [
         (INTEGRATION, "zero_shot", "embed-cells", ""),
-        (INTEGRATION, "probe", "", HEADS_ALONE),
-        (INTEGRATION, "frozen", "", HEADS_ALONE),
+        (INTEGRATION, "probe", "", TASKS["batch_integration"].heads_alone),
+        (INTEGRATION, "frozen", "", TASKS["batch_integration"].heads_alone),
         (INTEGRATION, "finetune", "integrate", ""),
         (INTEGRATION, "scratch", "integrate", ""),  # before embed-cells, where a model has both
         (INTEGRATION, "encoder_only", "", "no integrate or embed-cells under encoder_only"),
-        (ANNOTATION, "zero_shot", "", "annotation needs a head: that is the regime probe"),
+        (ANNOTATION, "zero_shot", "", "cell type annotation needs a head: that is the regime probe"),
         (ANNOTATION, "probe", "probe", ""),
         (ANNOTATION, "frozen", "annotate", ""),
         (ANNOTATION, "finetune", "annotate", ""),
@@ -70,9 +70,12 @@ def test_weights_organism_and_matrix(card, model):
     assert "names none for m" in model_reason(info, model(), card(), "zero_shot")
     assert model_reason(info, model(weights="w"), card(), "zero_shot") == ""
     assert model_reason(info, model(), card(), "scratch") == ""
-    assert model_reason(info, model(), card(organism="mouse"), "scratch") == (
+    assert model_reason(info, model(weights="w"), card(organism="mouse"), "zero_shot") == (
         "the model knows human only; the dataset is mouse"
     )
+    assert model_reason(info, model(), card(organism="mouse"), "scratch") == ""  # its vocabulary is the dataset's
+    code = {"organisms": ["human"]}  # a model without weights: what its code takes
+    assert "knows human only" in model_reason(code, model(), card(organism="mouse"), "scratch")
     assert "takes counts, binary; the dataset holds lognorm" in model_reason(
         info, model(), card(matrix="lognorm"), "scratch"
     )

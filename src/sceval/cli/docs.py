@@ -48,6 +48,7 @@ def capabilities(models_sheet: Path) -> str:
 
 def _cells(row: dict[str, Any], task: str) -> dict[str, str]:
     """Return what a row of the models sheet offers for a task: regime -> how, empty where nothing."""
+    from sceval.contract.tasks import TASKS
     from sceval.data.sheets import REGIMES
     from sceval.models.program import info_json
     from sceval.planning.applicability import TASK_IMAGE_PROBE, choose_verb, embedding_regime, offered_regimes
@@ -60,7 +61,7 @@ def _cells(row: dict[str, Any], task: str) -> dict[str, str]:
     for regime in offered:
         verb, _reason = choose_verb(info, verbs, task, regime)
         if verb:
-            source = embedding_regime(info) if verb == TASK_IMAGE_PROBE else regime
+            source = embedding_regime(info, TASKS[task].probes) if verb == TASK_IMAGE_PROBE else regime
             found[regime] = "with weights" if {regime, source} & set(info["needs_weights"]) else "yes"
     return found
 

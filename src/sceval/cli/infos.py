@@ -10,7 +10,7 @@ from sceval.contract import load
 
 
 def read_info(folder: Path) -> dict[str, Any]:
-    """Return `{"info": ..., "genes": set or None}`, or `{"error": why the program does not answer}`."""
+    """Return `{"info": ..., "genes": frozenset or None}`, or `{"error": why the program does not answer}`."""
     if not folder.is_dir():
         return {"error": "its image could not be started"}
     path = folder / "info.json"
@@ -30,4 +30,4 @@ def read_info(folder: Path) -> dict[str, Any]:
             "error": f"its info breaks the contract at {'/'.join(map(str, error.path)) or 'the top'}: {error.message}"
         }
     genes = folder / "genes.txt"
-    return {"info": info, "genes": set(genes.read_text().split()) if genes.is_file() else None}
+    return {"info": info, "genes": frozenset(genes.read_text().split()) if genes.is_file() else None}

@@ -28,10 +28,10 @@ def _key(row: dict[str, Any]) -> str:
 def validate(datasets: Path, models: Path, staged: Path, settings: Path, out: Path) -> None:
     """Check sheets, parameters and data files; write a card for each dataset."""
     from sceval.contract import Problem
+    from sceval.contract.tasks import TASKS as CARDS
     from sceval.data.sheets import REGIMES, TASKS, read_datasets, read_models
     from sceval.data.validate import check_choice
     from sceval.data.validate import validate as check
-    from sceval.planning.plan import SPLITS
 
     given = read_json(settings)
     chosen = words(given.get("models"))
@@ -40,7 +40,8 @@ def validate(datasets: Path, models: Path, staged: Path, settings: Path, out: Pa
     data_sheet = read_datasets(datasets, str(given.get("input") or datasets))
     asked = {"models": chosen, "tasks": tasks}
     cards, problems, warnings = check(data_sheet, model_sheet, asked, read_json(staged), list(TASKS))
-    problems += check_choice("splits", words(given.get("splits")), list(dict.fromkeys(sum(SPLITS.values(), ()))))
+    known_splits = list(dict.fromkeys(split for card in CARDS.values() for split in card.splits))
+    problems += check_choice("splits", words(given.get("splits")), known_splits)
     problems += check_choice("regimes", words(given.get("regimes")), list(REGIMES))
     rows = []
     for row in model_sheet.rows:
@@ -81,6 +82,7 @@ def plan(datasets: Path, models: Path, infos: Path, settings: Path, out: Path) -
     from sceval.data.sheets import TASKS
     from sceval.models.params import check_params
     from sceval.planning.plan import Settings, make_plan
+    from sceval.tasks import prepare_part
 
     given = read_json(settings)
     rows = read_json(models)
@@ -106,7 +108,7 @@ def plan(datasets: Path, models: Path, infos: Path, settings: Path, out: Path) -
             control_seeds=int(given["control_seeds"]),
             split_seeds=int(given["split_seeds"]),
             task_images={task: f"{prefix}{task}:{tag}" for task in TASKS},
-            prepare_code=fingerprint("contract", "data", "tasks/views.py", *(f"tasks/{task}.py" for task in TASKS)),
+            prepare_code=fingerprint("contract", "data", "tasks/views.py", *map(prepare_part, TASKS)),
             task_code=fingerprint("contract", "data", "training", "tasks"),
             score_code=fingerprint("contract", "data", "metrics", "tasks"),
             device=given["device"],

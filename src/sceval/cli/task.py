@@ -30,6 +30,7 @@ def main() -> None:
 @click.option("--rows", type=FILE, required=True, help="JSON: how the files are read, `row` and `query_row`.")
 @click.option("--data", type=FILE, help="File of the dataset; none for embedded cells.")
 @click.option("--query-data", type=FILE, help="File of its query dataset.")
+@click.option("--more", type=FILE, multiple=True, help="Further file of the dataset, in the order of its columns.")
 @click.option("--split", required=True, help="Split scheme.")
 @click.option("--split-seed", type=int, default=0, show_default=True, help="Seed of the split.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for view.h5ad and solution.h5ad.")
@@ -39,16 +40,20 @@ def prepare(
     rows: Path,
     data: Path | None,
     query_data: Path | None,
+    more: tuple[Path, ...],
     split: str,
     split_seed: int,
     out: Path,
 ) -> None:
     """Cut a dataset into the view that models may see and the solution that only scoring sees."""
     from sceval.data.dataset import read_dataset
+    from sceval.data.sheets import FILE_COLUMNS
 
     given = read_json(rows)
+    files = dict(zip([column for column in FILE_COLUMNS if given["row"].get(column)], more, strict=True))
     query = read_dataset(given["query_row"], query_data) if given["query_row"] else None
-    view, solution = get(task_id).prepare(read_dataset(given["row"], data), query, dataset, split, split_seed)
+    cells = read_dataset(given["row"], data, files=files)
+    view, solution = get(task_id).prepare(cells, query, dataset, split, split_seed)
     out.mkdir(parents=True, exist_ok=True)
     contract.write("view", out / "view.h5ad", view)
     contract.write("solution", out / "solution.h5ad", solution)
@@ -83,21 +88,19 @@ def score(task_id: str, view: Path, solution: Path, outputs: Path, runs: Path, m
 
 @main.command()
 @VIEW
-@click.option("--embedding", type=FILE, required=True, help="Cell embedding of an earlier run (.h5ad).")
+@click.option("--embedding", type=FILE, required=True, help="Cell or gene embedding of an earlier run (.h5ad).")
 @OUTPUT
 @SEED
 def probe(view: Path, embedding: Path, output: Path, seed: int) -> None:
-    """Put the shared head (multinomial logistic regression) on an embedding."""
+    """Put the head that all models share on an embedding."""
     from sceval.contract.results import write_result
-    from sceval.tasks import guard
-    from sceval.tasks.probe import probe as fit
+    from sceval.tasks.guard import BadOutput
 
     cells = contract.read("view", view)
     try:
-        X, findings = guard.embedding(embedding, cells)
-    except guard.BadOutput as error:
+        result, chosen, findings = get(cells.uns["sceval"]["task"]).probe(cells, embedding, seed)
+    except BadOutput as error:
         raise click.ClickException(f"the embedding cannot be used: {error}") from error
-    result, chosen = fit(cells, X)
     write_result(output, cells, result)
     facts = {"model": "probe", "seed": seed, "device": "cpu", "params": chosen, "warnings": findings}
     output.with_name("facts.json").write_text(json.dumps(facts, indent=1) + "\n")

@@ -65,7 +65,7 @@ def _check_slot(where: str, cells: CellFile, slot: dict[str, Any]) -> list[Probl
                     "unique ids",
                 )
             ]
-        return [] if len(value) else [Problem(where, "no entry", "at least one")]
+        return [] if len(value) or not slot["required"] else [Problem(where, "no entry", "at least one")]
     wrong = _wrong_type(value, slot)
     if wrong:
         return [Problem(where, wrong, f"{slot['type']} {slot.get('dtype', '')}".strip())]

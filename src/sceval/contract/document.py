@@ -8,6 +8,7 @@ from typing import Any
 
 from sceval.contract.checks import CHECKS
 from sceval.contract.schema import SCHEMA_VERSION, kinds, load
+from sceval.contract.verbs import WRITES, output_file
 
 OPTIONS = {
     "--view FILE": "The view to read. Required.",
@@ -41,12 +42,6 @@ FAILURES = {
     "bad_output": "It ended well and its output is absent or breaks the contract (unreadable, other ids, NaN ...).",
 }
 
-WRITES = {
-    "embed-cells": "cell_embedding",
-    "integrate": "cell_embedding",
-    "annotate": "annotation",
-}
-"""Kind of file that each verb writes; the other verbs of the info schema are reserved for tasks to come."""
 
 _FORMATS = {
     "anndata": (
@@ -129,7 +124,7 @@ def _kind(kind: str) -> list[str]:
 
 
 def _program() -> list[str]:
-    rows = [[f"`{verb}`", f"[`{kind}`](#{_anchor(kind)})"] for verb, kind in WRITES.items()]
+    rows = [[f"`{verb}`", f"[`{kind}`](#{_anchor(kind)})", f"`{output_file(kind)}`"] for verb, kind in WRITES.items()]
     return [
         "## Model program",
         "",
@@ -146,7 +141,7 @@ def _program() -> list[str]:
         "knows, one a line; only programs whose `info` says `lists_genes` need it.",
         "",
         *_table(["option", "meaning"], [[f"`{name}`", text] for name, text in OPTIONS.items()]),
-        *_table(["verb", "writes"], rows),
+        *_table(["verb", "writes", "into"], rows),
         *_table(["exit code", "meaning"], [[f"`{code}`", text] for code, text in EXIT_CODES.items()]),
         f"A program may write `facts.json` beside its output, see [Facts](#{_anchor('facts')}).",
         "",

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from sceval.contract import anndata_kind, h5ad
-from sceval.contract.document import WRITES
 from sceval.contract.h5ad import CellFile
 from sceval.contract.sample import sample_view, take
 from sceval.contract.schema import load
+from sceval.contract.verbs import WRITES
 
 _TASKS = {"annotate": "cell_type_annotation"}
 _SLOTS = {"cell_embedding": "X_emb", "annotation": "probability"}

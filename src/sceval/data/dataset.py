@@ -12,6 +12,7 @@ from scipy import sparse
 from sceval.contract import CellFile, ContractError, Problem, h5ad
 from sceval.contract.checks import counts, finite, nonnegative
 from sceval.data import embedded
+from sceval.data.extras import add_extras
 from sceval.data.sheets import nearest
 
 MISSING = {"", "nan", "NaN", "NA", "N/A", "None", "none", "null", "<NA>"}
@@ -55,7 +56,9 @@ def _column(frame: dict[str, np.ndarray], key: str, where: str, place: str) -> t
     return None, [Problem(where, repr(key), f"a column of {place} ({', '.join(known) or 'none'}){nearest(key, known)}")]
 
 
-def read_dataset(row: dict[str, Any], path: Path | None, sheet: str = "datasets.csv") -> CellFile:
+def read_dataset(
+    row: dict[str, Any], path: Path | None, sheet: str = "datasets.csv", files: dict[str, Path] | None = None
+) -> CellFile:
     """Read a dataset as its row of the datasets sheet says.
 
     Parameters
@@ -66,11 +69,13 @@ def read_dataset(row: dict[str, Any], path: Path | None, sheet: str = "datasets.
         The file, or None for embedded cells.
     sheet
         Name of the sheet, for messages.
+    files
+        Further files: column of the sheet (`FILE_COLUMNS`) -> where it lies now.
 
     Returns
     -------
     `X` n x g CSR; `obs['batch']` and `obs['cell_type']` where the row names them (a missing label is None);
-    `var['gene_symbol']` and `var['ensembl_id']`.
+    `var['gene_symbol']` and `var['ensembl_id']`; and what `extras` describes.
 
     Raises
     ------
@@ -93,10 +98,10 @@ def read_dataset(row: dict[str, Any], path: Path | None, sheet: str = "datasets.
         except (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
             found = f"{row['path']}, which cannot be read ({error})"
             raise ContractError([Problem(f"{place}, column path", found, "an AnnData file (.h5ad)")]) from error
-    return _as_dataset(row, data, place)
+    return _as_dataset(row, data, place, files or {})
 
 
-def _as_dataset(row: dict[str, Any], data: CellFile, place: str) -> CellFile:
+def _as_dataset(row: dict[str, Any], data: CellFile, place: str, files: dict[str, Path]) -> CellFile:
     problems: list[Problem] = []
     X = data.X
     if row["layer"]:
@@ -128,6 +133,7 @@ def _as_dataset(row: dict[str, Any], data: CellFile, place: str) -> CellFile:
             values = data.var_names if column == "gene_symbol" else np.full(data.n_vars, "", object)
         out.var[column] = np.array(["" if v is None or v != v else str(v) for v in values], object)
     out.var["ensembl_id"] = np.array([name.split(".")[0] for name in out.var["ensembl_id"]], object)
+    problems += add_extras(row, data, out, files, place)
     if problems:
         raise ContractError(problems)
     out.X = sparse.csr_matrix(X).astype(np.float32)

@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from sceval.contract import Problem, load
+from sceval.contract.tasks import TASKS as TASK_CARDS
 
-TASKS = ("batch_integration", "cell_type_annotation")
+TASKS = tuple(TASK_CARDS)
 """Tasks that this version runs."""
+
+FILE_COLUMNS = ("gene_sets", "network")
+"""Columns of the datasets sheet that name a further file."""
 
 KINDS = ("model", "baseline", "negative_control", "positive_control")
 
@@ -51,6 +55,11 @@ DATASETS = (
     Column("layer", "Layer that holds the matrix; `X` where empty."),
     Column("gene_symbol", "Column of var with gene symbols; the index where empty."),
     Column("ensembl_id", "Column of var with Ensembl ids."),
+    Column("perturbation_key", "Column of obs with the perturbation, perturbed genes joined by `+`."),
+    Column("control", "Name of the control in that column.", default="control"),
+    Column("context_key", "Column of obs with the cell type or line in which a perturbation was done."),
+    Column("gene_sets", "File of gene classes (TSV `gene`, `class`, perhaps `family`; or GMT), or `embedded:NAME`."),
+    Column("network", "File of true edges (TSV `source`, `target`), or `embedded:NAME`."),
     Column("tasks", "Tasks, separated by `;`; all that apply where empty.", choices=TASKS, many=True),
     Column("query", "Dataset id whose cells are the test part of the `inter` split."),
     Column("title", "Name for people."),

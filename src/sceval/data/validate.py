@@ -10,7 +10,9 @@ import numpy as np
 
 from sceval.contract import CellFile, ContractError, Problem
 from sceval.data.dataset import check_dataset, read_dataset
-from sceval.data.sheets import Sheet, nearest
+from sceval.data.extras import card_of_extras
+from sceval.data.needs import lacking
+from sceval.data.sheets import FILE_COLUMNS, Sheet, nearest
 
 LEAST_SHARED_GENES = 50
 """Genes that a query dataset must share with its reference."""
@@ -27,37 +29,37 @@ def dataset_card(row: dict[str, Any], data: CellFile) -> dict[str, Any]:
     batches, types = _counts(data.obs.get("batch")), _counts(data.obs.get("cell_type"))
     labels = data.obs.get("cell_type")
     card = {key: row[key] for key in ("dataset", "path", "organism", "matrix", "tasks", "query", "source", "licence")}
-    return card | {
-        "row": row["row"],
-        "sheet_row": row,
-        "title": row["title"] or row["dataset"],
-        "n_cells": data.n_obs,
-        "n_genes": data.n_vars,
-        "n_batches": len(batches),
-        "n_types": len(types),
-        "cells_per_batch": batches,
-        "cells_per_type": types,
-        "unlabelled": int(sum(label is None for label in labels)) if labels is not None else data.n_obs,
-        "semi_synthetic": row["semi_synthetic"] == "yes",
-        "family": row["family"],
-        "strength": float(row["strength"]) if row["strength"] else None,
-        "notes": row["notes"],
-        "gene_symbols": [str(name) for name in data.var["gene_symbol"]],
-        "ensembl_ids": [str(name) for name in data.var["ensembl_id"]],
-    }
+    return (
+        card
+        | {
+            "row": row["row"],
+            "sheet_row": row,
+            "title": row["title"] or row["dataset"],
+            "n_cells": data.n_obs,
+            "n_genes": data.n_vars,
+            "n_batches": len(batches),
+            "n_types": len(types),
+            "cells_per_batch": batches,
+            "cells_per_type": types,
+            "unlabelled": int(sum(label is None for label in labels)) if labels is not None else data.n_obs,
+            "semi_synthetic": row["semi_synthetic"] == "yes",
+            "family": row["family"],
+            "strength": float(row["strength"]) if row["strength"] else None,
+            "notes": row["notes"],
+            "gene_symbols": [str(name) for name in data.var["gene_symbol"]],
+            "ensembl_ids": [str(name) for name in data.var["ensembl_id"]],
+        }
+        | card_of_extras(data)
+    )
 
 
 def task_problems(card: dict[str, Any], task: str, sheet: str) -> list[Problem]:
     """Return why a dataset cannot carry a task; an empty list where it can."""
     place = f"{sheet}, row {card['row']}"
-    problems = []
-    if task == "batch_integration" and card["n_batches"] < 2:
-        found = f"one batch only ({next(iter(card['cells_per_batch']))})" if card["n_batches"] else "no batch_key"
-        problems.append(Problem(f"{place}, column batch_key", found, f"at least two batches for {task}"))
-    if card["n_types"] < 2:
-        found = f"one class only ({next(iter(card['cells_per_type']))})" if card["n_types"] else "no label_key"
-        problems.append(Problem(f"{place}, column label_key", found, f"at least two cell types for {task}"))
-    return problems
+    return [
+        Problem(f"{place}, column {need.column}", need.found, f"{need.expected} for {task}")
+        for need in lacking(card, task)
+    ]
 
 
 def query_problems(cards: list[dict[str, Any]], genes: dict[str, set[str]], sheet: str) -> list[Problem]:
@@ -129,9 +131,9 @@ def validate(
     for row in datasets.rows:
         if not row["dataset"] or not row["path"]:
             continue
-        path = files.get(row["path"])
+        here = {column: Path(files[row[column]]) for column in ("path", *FILE_COLUMNS) if row[column] in files}
         try:
-            data = read_dataset(row, Path(path) if path else None, datasets.path)
+            data = read_dataset(row, here.pop("path", None), datasets.path, here)
         except ContractError as error:
             problems += error.problems
             continue
@@ -150,9 +152,9 @@ def validate(
         for task in known_tasks:
             if params["tasks"] and task not in params["tasks"]:
                 continue
-            lacking = task_problems(card, task, datasets.path)
+            unmet = task_problems(card, task, datasets.path)
             if task in row["tasks"]:
-                problems += lacking
+                problems += unmet
             elif not row["tasks"]:
-                warnings += [f"{problem}; {task} is not applicable to {card['dataset']}" for problem in lacking]
+                warnings += [f"{problem}; {task} is not applicable to {card['dataset']}" for problem in unmet]
     return cards, problems + query_problems(cards, genes, datasets.path), warnings

@@ -10,7 +10,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from sceval.data.sheets import file_name
+from sceval.contract.tasks import EMBEDDING_TASK, TASKS
+from sceval.contract.verbs import WRITES, output_file
+from sceval.data.needs import split_reason
+from sceval.data.sheets import FILE_COLUMNS, file_name
 from sceval.data.validate import task_problems
 from sceval.planning.applicability import (
     TASK_IMAGE_PROBE,
@@ -21,12 +24,12 @@ from sceval.planning.applicability import (
     offered_regimes,
 )
 
-SPLITS = {"batch_integration": ("all",), "cell_type_annotation": ("intra", "inter")}
-"""Schemes of splitting, by task."""
-
-EMBEDDING_TASK = "batch_integration"
-"""Embeddings are computed on the view of this task: all cells, no label, so that every task can share them."""
-
+READING_COLUMNS = (
+    *("path", "batch_key", "label_key", "organism", "matrix", "layer", "gene_symbol", "ensembl_id"),
+    *("perturbation_key", "control", "context_key"),
+    *FILE_COLUMNS,
+)
+"""Columns of the datasets sheet that decide how a dataset is read."""
 
 TWO_CORES_FROM = 4000
 """Cells from which scoring keeps a second core busy; below, two groups side by side are faster."""
@@ -110,8 +113,9 @@ def _run_id(*parts: str) -> str:
 
 def _reading_row(card: dict[str, Any]) -> dict[str, Any]:
     """Return the part of a sheet row that decides how its file is read: all else must not change the task's hash."""
-    keys = ("path", "batch_key", "label_key", "organism", "matrix", "layer", "gene_symbol", "ensembl_id")
-    return {key: card["sheet_row"][key] for key in keys} | {"row": 0} if "sheet_row" in card else {}
+    if "sheet_row" not in card:
+        return {}
+    return {key: card["sheet_row"].get(key, "") for key in READING_COLUMNS} | {"row": 0}
 
 
 class _Planner:
@@ -132,6 +136,7 @@ class _Planner:
                 "path": card["path"],
                 "query": query["dataset"] if query else "",
                 "query_path": query["path"] if query else "",
+                "more_paths": [path for path in map(_reading_row(card).get, FILE_COLUMNS) if path],
                 "row": _reading_row(card),
                 "query_row": _reading_row(query) if query else {},
                 "task": task,
@@ -163,6 +168,8 @@ class _Planner:
             "weights": model["weights"] if own and regime in info.get("needs_weights", []) else "",
             "needs": "",
             "needs_solution": False,
+            "file": output_file(WRITES[verb] if own else WRITES[TASKS[row["task"]].verbs[0]]),
+            "shared": verb in ("embed-cells", "embed-genes"),
             "cpus": self.settings.cpus,
             "memory_mb": max(self.settings.memory_mb, int(info.get("memory_mb", 0))),
             "time_s": self.settings.time_s,
@@ -219,18 +226,19 @@ class _Planner:
         controls = model["kind"] in ("negative_control", "positive_control")
         return range(self.settings.control_seeds if controls else self.settings.seeds)
 
-    def embedding(self, card: dict, model: dict, info: dict, seed: int, place: tuple[str, str, int]) -> str:
-        """Return the id of the run that embeds the cells of a view (task, split, split seed); made once and shared."""
-        regime = embedding_regime(info)
-        wanted = (card["dataset"], *place, model["model"], seed, regime, "embed-cells")
+    def embedding(self, card: dict, model: dict, info: dict, seed: int, verb: str, place: tuple[str, str, int]) -> str:
+        """Return the id of the run that embeds the cells (or genes) of a view (task, split, split seed); made once."""
+        regime = embedding_regime(info, verb)
+        wanted = (card["dataset"], *place, model["model"], seed, regime, verb)
         keys = ("dataset", "task", "split", "split_seed", "model", "seed", "regime", "verb")
         existing = [row for row in self.plan.rows if tuple(row[key] for key in keys) == wanted]
         if existing:
             return existing[0]["run_id"]
         view_id = self.view(card, *place)
         row = self.row(card, *place, model, regime, seed)
-        row["run_id"] += ".embedding"  # the model may have a run of the same name that integrates, or is not applicable
-        self.executed(row, view_id, "embed-cells", model, info, regime, seed)
+        # The model may have a run of the same name that integrates, or is not applicable.
+        row["run_id"] += ".embedding" if verb == "embed-cells" else ".genes"
+        self.executed(row, view_id, verb, model, info, regime, seed)
         row["output_of"] = ""  # made for another task; not scored for its own
         return row["run_id"]
 
@@ -252,12 +260,12 @@ class _Planner:
                 self.not_applicable("; ".join(dict.fromkeys(reason for *_, reason in outcomes)), *where, regimes[0], 0)
             return
         for regime, verb, reason in outcomes:
-            source = embedding_regime(info) if verb == TASK_IMAGE_PROBE else regime
+            source = embedding_regime(info, TASKS[task].probes) if verb == TASK_IMAGE_PROBE else regime
             reason = (
                 reason
                 or model_reason(info, model, card, regime)
                 or model_reason(info, model, card, source)
-                or genes_reason(info, entry.get("genes"), card, source)
+                or genes_reason(info, entry.get("genes"), card, source, model["params"])
             )
             if reason:
                 self.not_applicable(reason, *where, regime, 0)
@@ -279,9 +287,10 @@ class _Planner:
     ) -> None:
         """Plan one run that is applicable."""
         # A query dataset brings cells of its own, embedded with the joined view; all others once for all tasks.
-        joined = split == "inter" and card["query"]
-        place = (task, split, split_seed) if joined else (EMBEDDING_TASK, "all", 0)
-        needs = self.embedding(card, model, info, seed, place) if verb == TASK_IMAGE_PROBE else ""
+        own = (split == "inter" and card["query"]) or not TASKS[task].shares_embedding
+        place = (task, split, split_seed) if own else (EMBEDDING_TASK, "all", 0)
+        probed = TASKS[task].probes
+        needs = self.embedding(card, model, info, seed, probed, place) if verb == TASK_IMAGE_PROBE else ""
         view_id = self.view(card, task, split, split_seed)
         row = self.row(card, task, split, split_seed, model, regime, seed)
         self.executed(row, view_id, verb, model, info, regime, seed, needs=needs)
@@ -297,12 +306,12 @@ class _Planner:
     def task(self, card: dict, task: str) -> None:
         """Plan one task on one dataset."""
         lacking = task_problems(card, task, "datasets sheet")
-        for split in SPLITS[task]:
-            if self.settings.splits and split not in self.settings.splits and len(SPLITS[task]) > 1:
+        splits = TASKS[task].splits
+        for split in splits:
+            if self.settings.splits and split not in self.settings.splits and len(splits) > 1:
                 continue
             reason = "; ".join(f"found {p.found}, expected {p.expected}" for p in lacking)
-            if not reason and split == "inter" and card["n_batches"] < 2 and not card["query"]:
-                reason = "whole batches are held out, and the dataset has fewer than two and names no query dataset"
+            reason = reason or split_reason(card, task, split)
             seeds = range(1 if split == "all" else self.settings.split_seeds)
             for split_seed in seeds:
                 for model in self.models:
@@ -360,7 +369,7 @@ def make_plan(cards: list[dict], models: list[dict], infos: dict[str, dict], set
     """
     planner = _Planner(cards, models, infos, settings)
     for card in cards:
-        for task in SPLITS:
+        for task in TASKS:
             asked = (not settings.tasks or task in settings.tasks) and (not card["tasks"] or task in card["tasks"])
             if asked:
                 planner.task(card, task)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
+from sceval.contract.tasks import TASKS
 from sceval.tasks.base import Scored, Task
 
-IDS = ("batch_integration", "cell_type_annotation")
+IDS = tuple(TASKS)
 
 
 def get(task_id: str) -> Task:
@@ -23,4 +25,10 @@ def get(task_id: str) -> Task:
     return import_module(f"sceval.tasks.{task_id}").TASK
 
 
-__all__ = ["IDS", "Scored", "Task", "get"]
+def prepare_part(task_id: str) -> str:
+    """Return the file that cuts a task's views, below the package: what decides whether they are cut again."""
+    package = Path(__file__).parent / task_id
+    return f"tasks/{task_id}/prepare.py" if package.is_dir() else f"tasks/{task_id}.py"
+
+
+__all__ = ["IDS", "Scored", "Task", "get", "prepare_part"]

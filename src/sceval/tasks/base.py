@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sceval.contract import CellFile
-from sceval.contract.results import Annotation, Embedding
+from sceval.contract.results import Result
 from sceval.metrics.resampling import Plan
 
 
@@ -25,9 +25,10 @@ class Scored:
     replicates
         Metric -> value in each replicate of the plan (raw, not yet rescaled).
     units
-        Metric -> value of each cell in `unit_names`; NaN where a cell takes no part.
+        Metric -> value of each unit (cell, gene, perturbation ...) in `unit_names`; NaN where one takes no part. A
+        metric whose units are others gives a pair (names, values).
     unit_names
-        Ids of the cells.
+        Ids of the units.
     findings
         Sentences.
     layout
@@ -38,7 +39,7 @@ class Scored:
 
     values: dict[str, float]
     replicates: dict[str, np.ndarray]
-    units: dict[str, np.ndarray] = field(default_factory=dict)
+    units: dict[str, np.ndarray | tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     unit_names: np.ndarray = field(default_factory=lambda: np.empty(0, object))
     findings: list[str] = field(default_factory=list)
     layout: np.ndarray | None = None
@@ -65,11 +66,15 @@ class Task:
         is made only where a picture is asked for.
     anchors
         (view, solution) -> metric -> anchor name -> list of values (one a repetition): anchors that no run gives.
+    probe
+        (view, path of an embedding, seed) -> (result, what was chosen, findings), where the task has a shared head;
+        raises `guard.BadOutput`.
     """
 
     id: str
     prepare: Callable[[CellFile, CellFile | None, str, str, int], tuple[CellFile, CellFile]]
-    oracle: Callable[[CellFile, CellFile, int], Embedding | Annotation]
+    oracle: Callable[[CellFile, CellFile, int], Result]
     plan: Callable[[CellFile, CellFile], Plan]
     score: Callable[[Path, CellFile, CellFile, Plan, str, bool], Scored]
     anchors: Callable[[CellFile, CellFile], dict[str, dict[str, list[float]]]]
+    probe: Callable[[CellFile, Path, int], tuple[Result, dict[str, Any], list[str]]] | None = None

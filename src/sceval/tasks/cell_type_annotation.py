@@ -15,6 +15,7 @@ from sceval.metrics.annotation import annotation_values
 from sceval.metrics.resampling import Plan, replicates
 from sceval.tasks import guard
 from sceval.tasks.base import Scored, Task
+from sceval.tasks.probe import probe as fit_probe
 from sceval.tasks.views import solution_of, view_of
 
 ORACLE_ERRORS = 0.02
@@ -150,4 +151,11 @@ def anchors(view: CellFile, solution: CellFile) -> dict[str, dict[str, list[floa
     return {}
 
 
-TASK = Task("cell_type_annotation", prepare, oracle, plan, score, anchors)
+def probe(view: CellFile, embedding: Path, seed: int) -> tuple[Annotation, dict, list[str]]:
+    """Put multinomial logistic regression on a cell embedding; it needs no seed."""
+    del seed
+    X, findings = guard.embedding(embedding, view)
+    return *fit_probe(view, X), findings
+
+
+TASK = Task("cell_type_annotation", prepare, oracle, plan, score, anchors, probe)

@@ -50,13 +50,14 @@ def _add(tables: Tables, run_id: str, scored: Scored, plan: Plan, solution: Cell
             continue  # no standard error from so few: see `resampling.standard_error`
         rescaled = scored.values[metric] + plan.scale * (values - np.nanmean(values))
         tables.add("replicates", run_id=run_id, metric=metric, replicate=list(range(len(values))), value=rescaled)
-    for metric, values in scored.units.items():
+    for metric, given in scored.units.items():
+        names, values = given if isinstance(given, tuple) else (scored.unit_names, given)
         keep = np.isfinite(values)
         tables.add(
             "units",
             run_id=run_id,
             metric=metric,
-            unit=list(scored.unit_names[keep]),
+            unit=list(np.asarray(names, object)[keep]),
             value=np.asarray(values, float)[keep],
         )
     for row in scored.confusion:
@@ -111,7 +112,7 @@ def score_group(
     view, solution
         Of the group.
     runs
-        Each with `run_id` and `output_of`, the run whose folder below `outputs` holds `output.h5ad`, and `picture`,
+        Each with `run_id` and `output_of`, the run whose folder below `outputs` holds the output, and `picture`,
         whether its embedding is laid out for the report (once for each variant).
     outputs
         Folder of the run folders; a run without one (it failed) is passed over.
@@ -130,9 +131,10 @@ def score_group(
     where = {"dataset": uns["dataset"], "task": uns["task"]}
     for number, run in enumerate(runs, 1):
         run_id = run["run_id"]
-        path = outputs / run["output_of"] / "output.h5ad"
-        if not path.is_file():
+        found = sorted((outputs / run["output_of"]).glob("output.*"))
+        if not found:
             continue
+        path = found[0]
         progress(f"{number}/{len(runs)} {run_id}")
         try:
             scored = task.score(path, view, solution, plan, backend, run.get("picture", True))

@@ -1,0 +1,49 @@
+"""The tasks as data: their splits, and by which verbs a model can do them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TaskCard:
+    """One task.
+
+    Attributes
+    ----------
+    id
+        As in sheets, files and plan.
+    splits
+        Schemes of splitting; what a scheme needs of a dataset is said in `data/needs.py`.
+    verbs
+        Verbs that do the task, the preferred one first.
+    probes
+        Verb whose embedding the task's image can put the shared head on (regime `probe`); empty where it has none.
+    shares_embedding
+        Whether that embedding may come from the view of batch integration, where every cell is seen and no label; False
+        where the task hides cells, so that it must be made from the task's own view.
+    heads_alone
+        Why regimes that train heads alone make no sense here; empty where they do.
+    """
+
+    id: str
+    splits: tuple[str, ...]
+    verbs: tuple[str, ...]
+    probes: str = ""
+    shares_embedding: bool = True
+    heads_alone: str = ""
+
+
+_HEADS_ALONE = "heads alone would not move the embedding, so the result would be that of the embedding as it is"
+
+TASKS = {
+    card.id: card
+    for card in (
+        TaskCard("batch_integration", ("all",), ("integrate", "embed-cells"), heads_alone=_HEADS_ALONE),
+        TaskCard("cell_type_annotation", ("intra", "inter"), ("annotate",), probes="embed-cells"),
+    )
+}
+"""Task id -> card, in the order of the report."""
+
+EMBEDDING_TASK = "batch_integration"
+"""Shared embeddings are computed on the view of this task: all cells, no label, so that every task can use them."""
