@@ -115,8 +115,8 @@ class _Known:
 
     def __init__(self, known: Iterable[str], kind: str, human: HumanGenes) -> None:
         names = sorted(set(known))
-        self.exact = {without_version(name): name for name in reversed(names)} if kind == "ensembl" else {}
-        self.exact |= {name: name for name in names}
+        self.exact = {without_version(name): name for name in names} | {name: name for name in names}
+        self.exact.pop("", None)
         self.gene: dict[int, tuple[int, str]] = {}
         self.folded: dict[str, str | None] = {}
         for name in names:
@@ -142,12 +142,12 @@ class _Resolver:
 
     def exact(self, symbol: str, ensembl: str | None) -> tuple[str | None, str]:
         """Return the known name that a column has as it stands."""
-        for text in (ensembl, symbol) if self.kind == "ensembl" else (symbol,):
-            if text and text in self.known.exact:
-                name = self.known.exact[text]
+        if self.kind == "symbol":
+            return (symbol, "exact") if symbol in self.known.exact else (None, "")
+        for text in (ensembl, symbol if _ENSEMBL.fullmatch(symbol) else None):
+            name = self.known.exact.get(text or "") or self.known.exact.get(without_version(text or ""))
+            if name:
                 return name, "exact" if name == text else "version"
-            if text and self.kind == "ensembl" and (name := self.known.exact.get(without_version(text))):
-                return name, "version"
         return None, ""
 
     def _of_human(self, symbol: str, levels: tuple[str, ...], how: str = "") -> tuple[str | None, str]:

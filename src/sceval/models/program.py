@@ -15,6 +15,7 @@ import click
 from sceval import contract
 from sceval.contract.fingerprint import fingerprint
 from sceval.contract.results import write_result
+from sceval.models.genes import organism_reason
 from sceval.models.params import check_params
 from sceval.models.request import Info, NotApplicable, Request, Verb
 
@@ -72,6 +73,8 @@ def _run(info: Info, verb: str, function: Verb, options: dict[str, Any]) -> None
     if matrix not in info.matrix:
         msg = f"{info.name} needs a matrix of {' or '.join(info.matrix)} and this one holds {matrix}"
         raise NotApplicable(msg)
+    if reason := organism_reason(info_json(info), params, view.uns["sceval"]["organism"], options["regime"]):
+        raise NotApplicable(reason)
     request = Request(view, options["regime"], params, options["seed"], options["device"], options["weights"])
     request.facts.update(model=info.name, version=info.version, seed=request.seed, params=params, device="cpu")
     start = time.perf_counter()
