@@ -41,3 +41,27 @@ class ProgressLines:
             file=self.stream,
             flush=True,
         )
+
+
+class CountLines:
+    """Writes how many of a known number of things are done; arguments as those of :class:`ProgressLines`."""
+
+    def __init__(self, label: str, stream: TextIO | None = None, every_s: float = 2.0, things: str = "cells") -> None:
+        self.label = label
+        self.things = things
+        self.stream = sys.stderr if stream is None else stream
+        self.every_s = every_s
+        self._start = self._last = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Tell the count, unless a line was written just now; the last one is always told."""
+        now = time.monotonic()
+        if now - self._last < self.every_s and done < total:
+            return
+        self._last = now
+        rate = done / max(now - self._start, 1e-9)
+        print(
+            f"{self.label}: {done}/{total} {self.things}, {(total - done) / max(rate, 1e-9):.0f} s left",
+            file=self.stream,
+            flush=True,
+        )
