@@ -1,0 +1,172 @@
+"""From the genes of a dataset to the tokens of a model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sceval.data.gene_names import resolve
+from sceval.data.genes import Genes
+from sceval.models.geneformer.counts import SCALE, cell_totals, collapse
+from sceval.models.geneformer.dictionaries import CLS, EOS, MASK, PAD, SPECIALS, Dictionaries
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+_VERSION = re.compile(r"(ENS[A-Z]*\d{6,})\.\d+")
+
+
+def plain_id(text: str) -> str:
+    """Return an id in upper case, an Ensembl id without its version."""
+    text = text.strip().upper()
+    match = _VERSION.fullmatch(text)
+    return match[1] if match else text
+
+
+class Vocabulary:
+    """Genes, medians and special tokens of a model.
+
+    Parameters
+    ----------
+    content
+        The dictionaries.
+    max_tokens
+        Most tokens of a cell, specials included: the positions of the model.
+    fitted
+        False where the medians are still to be learned from a dataset (a model from scratch).
+    exact_only
+        Look genes up in the official way alone.
+    """
+
+    def __init__(
+        self, content: Dictionaries, max_tokens: int, *, fitted: bool = True, exact_only: bool = False
+    ) -> None:
+        self.content = content
+        self.max_tokens = max_tokens
+        self.exact_only = exact_only
+        self.fitted = fitted
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """Token id of each gene, specials left out."""
+        return {gene: token for gene, token in self.content.tokens.items() if gene not in SPECIALS}
+
+    @property
+    def pad_id(self) -> int:
+        """Id of padding."""
+        return self.content.tokens[PAD]
+
+    @property
+    def mask_id(self) -> int:
+        """Id of the mask."""
+        return self.content.tokens[MASK]
+
+    @property
+    def cls_id(self) -> int | None:
+        """Id of the cls token; None in V1."""
+        return self.content.tokens.get(CLS)
+
+    @property
+    def eos_id(self) -> int | None:
+        """Id of the eos token; None in V1."""
+        return self.content.tokens.get(EOS)
+
+    def __len__(self) -> int:
+        return len(self.content.tokens)
+
+    @cached_property
+    def gene_tokens(self) -> np.ndarray:
+        """Sorted token ids of all genes."""
+        return np.array(sorted(self.ids.values()), np.int64)
+
+    @cached_property
+    def medians(self) -> np.ndarray:
+        """Median of each token, float64 (n_tokens); NaN for specials."""
+        out = np.full(len(self), np.nan)
+        for gene, token in self.ids.items():
+            out[token] = self.content.medians[gene]
+        return out
+
+    def token_of(self, name: str, *, symbol: bool = False) -> int:
+        """Return the token of an id, or of a symbol; -1 where it is unknown.
+
+        The official way: upper case, then the mapping, then the token dictionary; an id that the mapping does not have
+        is unknown. Symbols that the mapping lacks, and ids where there is no mapping, are looked up directly.
+        """
+        key = plain_id(name)
+        mapping = self.content.mapping
+        gene = key if mapping is None else mapping.get(key)
+        if symbol and self.ids.get(gene or "", -1) < 0:
+            gene = self._named.get(key)
+        return self.ids.get(gene or "", -1)
+
+    @cached_property
+    def _named(self) -> Mapping[str, str]:
+        return {name.upper(): gene for name, gene in self.content.names.items()}
+
+    def lookup(self, genes: Genes) -> np.ndarray:
+        """Return the token of each gene (int64), -1 where it is unknown."""
+        return self.recognise(genes)[0]
+
+    def recognise(self, genes: Genes) -> tuple[np.ndarray, list[str]]:
+        """Return the token of each gene, -1 where it is unknown, and what was found in another way.
+
+        First the official way: a gene with an Ensembl id by that alone, one without by its symbol. What that leaves
+        out is looked up by former and alias symbols, moved ids and orthologues (`sceval.data.gene_names`), unless
+        `exact_only`; a column found so is not used where another one is that gene already.
+        """
+        pairs = zip(genes.ensembl, genes.symbols, strict=True)
+        found = [self.token_of(own or symbol, symbol=not own) for own, symbol in pairs]
+        ids = np.array(found, dtype=np.int64)
+        rest = np.flatnonzero(ids < 0)
+        if self.exact_only or not rest.size:
+            return ids, []
+        part = Genes([genes.symbols[i] for i in rest], [genes.ensembl[i] for i in rest], genes.organism)
+        resolution = resolve(part, self.ids, "ensembl")
+        more = resolution.ids(self.ids)
+        ids[rest] = np.where(np.isin(more, ids[ids >= 0]), -1, more)
+        return ids, resolution.warnings()
+
+    def fit(self, counts: sparse.csr_matrix, ids: np.ndarray, rows: np.ndarray | None = None) -> None:
+        """Learn the medians of a dataset: for each gene the median of its counts above 0, each cell scaled to 10,000.
+
+        Parameters
+        ----------
+        counts
+            Cells x genes (CSR), raw counts.
+        ids
+            Token of each column, -1 where it is unknown.
+        rows
+            Cells to learn from; all by default. A gene that none of them expresses gets the median of the medians.
+        """
+        part = counts if rows is None else counts[np.asarray(rows)]
+        values = collapse(part, ids, len(self))
+        totals = cell_totals(part)
+        values.data *= np.repeat(SCALE / np.maximum(totals, 1e-12), np.diff(values.indptr))
+        columns = values.tocsc()
+        sizes = np.diff(columns.indptr)
+        found = {
+            token: float(np.median(columns.data[columns.indptr[token] : columns.indptr[token + 1]]))
+            for token in np.flatnonzero(sizes)
+        }
+        rest = float(np.median(list(found.values()))) if found else 1.0
+        medians = {gene: found.get(token, rest) for gene, token in self.ids.items()}
+        self.content = replace(self.content, medians=medians)
+        self.__dict__.pop("medians", None)
+        self.fitted = True
+
+    @classmethod
+    def from_genes(cls, genes: Genes, max_tokens: int) -> Vocabulary:
+        """Make a V2-style vocabulary of a dataset's genes (Ensembl ids, else symbols); its medians are not fitted."""
+        keys = [plain_id(own or symbol) for own, symbol in zip(genes.ensembl, genes.symbols, strict=True)]
+        unique = sorted({key for key in keys if key and key not in SPECIALS})
+        tokens = {token: number for number, token in enumerate((*SPECIALS, *unique))}
+        names = {symbol: key for symbol, key in zip(genes.symbols, keys, strict=True) if symbol and key}
+        return cls(
+            Dictionaries(tokens, dict.fromkeys(unique, 1.0), None, names), max_tokens, fitted=False, exact_only=True
+        )
