@@ -1,0 +1,1 @@
+"""UCE: a transformer over protein vectors of genes, drawn by expression and laid out along the chromosomes."""
