@@ -9,6 +9,7 @@ import click
 import sceval
 from sceval.cli import steps
 from sceval.cli.docs import docs
+from sceval.cli.weights import weights
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,6 +22,7 @@ main.add_command(steps.validate)
 main.add_command(steps.plan)
 main.add_command(steps.collect)
 main.add_command(docs)
+main.add_command(weights)
 
 
 @main.command()

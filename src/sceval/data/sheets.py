@@ -150,7 +150,7 @@ def _check_header(sheet: Sheet, header: list[str], columns: tuple[Column, ...]) 
             sheet.problems.append(Problem(where, f"no column {column.name!r}", column.help))
 
 
-def read_sheet(path: Path | str, columns: tuple[Column, ...], name: str | None = None) -> Sheet:
+def read_sheet(path: Path | str, columns: tuple[Column, ...], name: str | None = None, *, unique: bool = True) -> Sheet:
     """Read a sheet (CSV with a header) and collect everything that is wrong with it.
 
     Parameters
@@ -161,6 +161,8 @@ def read_sheet(path: Path | str, columns: tuple[Column, ...], name: str | None =
         `DATASETS` or `MODELS`; the first is the id.
     name
         How messages call the file, where it lies under another name than the user's.
+    unique
+        Whether the first column is an id that stands once.
 
     Returns
     -------
@@ -197,7 +199,8 @@ def read_sheet(path: Path | str, columns: tuple[Column, ...], name: str | None =
         sheet.rows.append(row)
     if not sheet.rows and not sheet.problems:
         sheet.problems.append(Problem(sheet.path, "no row below the header", "at least one row"))
-    _check_ids(sheet, columns[0].name)
+    if unique:
+        _check_ids(sheet, columns[0].name)
     return sheet
 
 
