@@ -27,6 +27,34 @@ def shuffled_batches(rows: np.ndarray, batch_size: int, *, seed: int, epoch: int
     return split_evenly(generator.permutation(np.asarray(rows)), batch_size)
 
 
+def bucketed_batches(
+    rows: np.ndarray, lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int, window: int = 16
+) -> list[np.ndarray]:
+    """Mini-batches of one training epoch in which cells have similar lengths, in an order that changes with the epoch.
+
+    Rows are shuffled, sorted by length within windows of `window` mini-batches, cut, and the mini-batches shuffled:
+    little is padded, and which cells stand together still differs from epoch to epoch.
+
+    Parameters
+    ----------
+    rows
+        Row numbers of the training cells.
+    lengths
+        Length of each cell of the dataset; ``lengths[rows]`` are used.
+    batch_size
+        Most cells in a mini-batch.
+    window
+        Mini-batches that are sorted together.
+    """
+    generator = np.random.default_rng(derive_seed(seed, "shuffle", epoch))
+    lengths = np.asarray(lengths)
+    shuffled = generator.permutation(np.asarray(rows))
+    batches: list[np.ndarray] = []
+    for part in split_evenly(shuffled, batch_size * window):
+        batches += split_evenly(part[np.argsort(lengths[part], kind="stable")], batch_size)
+    return [batches[i] for i in generator.permutation(len(batches))]
+
+
 def pure_batches(rows: np.ndarray, codes: np.ndarray, batch_size: int, *, seed: int, epoch: int) -> list[np.ndarray]:
     """Mini-batches of one training epoch in which all cells have the same code (for per-batch normalization).
 

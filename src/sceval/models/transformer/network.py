@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from sceval.models.request import NotApplicable
 from sceval.models.transformer.protocol import Batch
 
 
@@ -23,11 +24,11 @@ class TransformerNetwork(nn.Module):
 
     def encode(self, batch: Batch) -> Tensor:
         """Cell vectors, n x width."""
-        raise NotImplementedError(f"{type(self).__name__} has no cell vectors")
+        raise NotApplicable("the network has no cell vectors")
 
     def contextual(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Hidden states, n x L x width, and token ids of the expressed genes, n x L, -1 elsewhere."""
-        raise NotImplementedError(f"{type(self).__name__} has no contextual gene vectors")
+        raise NotApplicable("the network has no contextual gene vectors")
 
     def gene_table(self) -> Tensor | None:
         """Static gene vectors, one row for each token id; None where the model has none."""
