@@ -106,6 +106,31 @@ class Perturbed:
 
 
 @dataclass(frozen=True)
+class InSilico:
+    """Result of `perturb-insilico`: for each of `genes` (ids of the view) what an action did to the cells' vectors.
+
+    Attributes
+    ----------
+    genes
+        Perturbed genes, m.
+    action
+        `delete` or `overexpress`.
+    shift
+        Mean over cells of 1 - cosine before and after (m), 0 to 2.
+    n_cells
+        Cells in which the gene was perturbed (m).
+    toward_goal
+        Mean change of the cosine with the goal's cells (m), or None.
+    """
+
+    genes: np.ndarray
+    action: str
+    shift: np.ndarray
+    n_cells: np.ndarray
+    toward_goal: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class Imputed:
     """Result of `impute`: expected counts at the depth of the view, m x g, for the cells at `rows` of the view."""
 
@@ -122,7 +147,7 @@ class Simulated:
     batch: np.ndarray | None = None
 
 
-Result = Embedding | Annotation | GeneEmbedding | GeneClasses | Network | Perturbed | Imputed | Simulated
+Result = Embedding | Annotation | GeneEmbedding | GeneClasses | Network | Perturbed | InSilico | Imputed | Simulated
 
 
 def write_embedding(path: Path, view: CellFile, embedding: Embedding) -> None:
@@ -188,6 +213,19 @@ def write_perturbed(path: Path, view: CellFile, result: Perturbed) -> None:
     write("perturbation", path, out)
 
 
+def write_insilico(path: Path, view: CellFile, result: InSilico) -> None:
+    """Write what perturbing each gene did."""
+    columns = {
+        "gene": np.asarray(result.genes, object),
+        "action": np.full(len(result.genes), result.action, object),
+        "shift": np.asarray(result.shift, float),
+        "n_cells": np.asarray(result.n_cells, np.int64),
+    }
+    if result.toward_goal is not None:
+        columns["toward_goal"] = np.asarray(result.toward_goal, float)
+    write_table("insilico", path, columns)
+
+
 def write_imputed(path: Path, view: CellFile, result: Imputed) -> None:
     """Write expected counts with the genes of the view."""
     X = np.ascontiguousarray(result.X, dtype=np.float32)
@@ -211,6 +249,7 @@ _WRITERS: dict[type, Callable[[Path, CellFile, Any], None]] = {
     GeneClasses: write_gene_classes,
     Network: write_network,
     Perturbed: write_perturbed,
+    InSilico: write_insilico,
     Imputed: write_imputed,
     Simulated: write_simulated,
 }

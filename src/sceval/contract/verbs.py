@@ -11,6 +11,7 @@ WRITES = {
     "annotate": "annotation",
     "classify-genes": "gene_classes",
     "perturb": "perturbation",
+    "perturb-insilico": "insilico",
     "infer-network": "network",
     "impute": "imputed",
     "simulate": "simulated",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,8 @@ from sceval.models.geneformer.config import GeneformerConfig, config_from_json, 
 from sceval.models.geneformer.dictionaries import (
     CLS,
     SPECIALS,
-    TOKENS,
     find_set,
     read_set,
-    read_tokens,
     write_dictionaries,
 )
 from sceval.models.geneformer.vocabulary import Vocabulary
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
     from sceval.models.transformer.loading import Loaded
 
 CONFIG, WEIGHTS = "config.json", ("model.safetensors", "pytorch_model.bin")
+SCRATCH_TOKENS = 512
 WHAT = f"a Geneformer checkpoint is a folder with {CONFIG} and {' or '.join(WEIGHTS)}"
 
 
@@ -125,7 +123,7 @@ def _load(folder: Path, settings: dict[str, Any], seed: int) -> tuple[Loaded, di
     report = fill(
         network, tensors, is_backbone=is_backbone, unused=unused, where=path, notes=content.notes, files=[path]
     )
-    vocabulary = Vocabulary(content, config.max_positions, exact_only=settings.get("gene_names") == "exact")
+    vocabulary = Vocabulary(content, config.max_positions)
     return Loaded(network.eval(), vocabulary, report), tensors, told
 
 
@@ -179,8 +177,13 @@ def load_classifier(folder: Path, settings: dict[str, Any] | None = None) -> tup
 def new(genes: Genes, settings: dict[str, Any], seed: int) -> Loaded:
     """Make a small V2-style network with random weights and the vocabulary of a dataset.
 
-    `settings`: `width`, `n_layers`, `n_heads`, `d_ff`, `max_tokens` (0 = one for each gene, at most 2,048), and those
-    of `load`. The medians are learned by `tokenize` from the cells that may be fitted on.
+    `settings`: `width`, `n_layers`, `n_heads`, `d_ff`, `max_tokens` (0 = one for each gene, at most `SCRATCH_TOKENS`),
+    and those of `load`. The medians are learned by `tokenize` from the cells that may be fitted on.
+
+    Raises
+    ------
+    CheckpointError
+        The sizes do not fit each other.
     """
     import torch
 
@@ -188,18 +191,19 @@ def new(genes: Genes, settings: dict[str, Any], seed: int) -> Loaded:
     from sceval.models.transformer.loading import Loaded
 
     vocabulary = Vocabulary.from_genes(genes, 0)
-    vocabulary.max_tokens = int(settings.get("max_tokens") or min(len(vocabulary.ids) + 2, 2048))
-    config = GeneformerConfig(
-        n_tokens=len(vocabulary),
-        width=settings["width"],
-        n_layers=settings["n_layers"],
-        n_heads=settings["n_heads"],
-        d_ff=settings["d_ff"],
-        max_positions=vocabulary.max_tokens,
-        cls_id=vocabulary.cls_id,
-        eos_id=vocabulary.eos_id,
-    )
-    config = replace(config, **{"dropout": 0.0, "attention_dropout": 0.0, **_chosen(settings)})
+    vocabulary.max_tokens = int(settings.get("max_tokens") or min(len(vocabulary.ids) + 2, SCRATCH_TOKENS))
+    sizes = {name: int(settings[name]) for name in ("width", "n_layers", "n_heads", "d_ff")}
+    try:
+        config = GeneformerConfig(
+            n_tokens=len(vocabulary),
+            max_positions=vocabulary.max_tokens,
+            cls_id=vocabulary.cls_id,
+            eos_id=vocabulary.eos_id,
+            **sizes,
+            **{"dropout": 0.0, "attention_dropout": 0.0, **_chosen(settings)},
+        )
+    except ValueError as error:
+        raise CheckpointError(f"a model of this size cannot be made: {error}") from error
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(config)
@@ -231,7 +235,10 @@ def save(folder: Path, network: Network, vocabulary: Vocabulary) -> None:
 
 
 def known_genes(folder: Path) -> Iterable[str]:
-    """Return the Ensembl ids that a checkpoint knows; imports no torch."""
+    """Return the ids that a checkpoint knows: Ensembl ids with a token, then former ids and symbols that lead to one.
+
+    Imports no torch.
+    """
     folder = Path(folder)
-    found = find_set(folder, read_config(folder)["vocab_size"])
-    return [gene for gene in read_tokens(found.files[TOKENS]) if gene not in SPECIALS]
+    content = read_set(find_set(folder, read_config(folder)["vocab_size"]))
+    return Vocabulary(content, 0).known()

@@ -1,8 +1,6 @@
-"""What the official extractor and its kin read from a network: mean gene vectors, and attention between genes."""
+"""What is read from a network over many cells: mean vectors of genes, and attention between genes."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -32,44 +30,34 @@ class TokenMeans:
             return np.where(self.cells[:, None] > 0, self.sums / self.cells[:, None], np.nan)
 
 
-@torch.no_grad()
-def mean_attention(
-    network: Network,
-    batches: Iterable[Batch],
-    place_of: np.ndarray,
-    on_batch: Callable[[], None] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+class MeanAttention:
     """Attention between genes, averaged over layers, heads and the cells in which both stand.
 
     Parameters
     ----------
     network
         In evaluation mode.
-    batches
-        Cells, on the network's device.
     place_of
         Place of each token among the genes asked for, -1 for the others (n_tokens).
-    on_batch
-        Called after each batch.
-
-    Returns
-    -------
-    attention, cells
-        g x g float64: how much the row's gene (query) looks at the column's (key), NaN where no cell has both; and in
-        how many cells both stand.
     """
-    size = int(place_of.max(initial=-1)) + 1
-    total, cells = np.zeros((size, size)), np.zeros((size, size), np.int64)
-    for batch in batches:
-        ids = network.gene_ids(batch).cpu().numpy()
-        mean = sum(layer.float().mean(1) for layer in network.attention(batch)) / len(network.layers)
-        weights = mean.cpu().numpy()
-        for own, matrix in zip(ids, weights, strict=True):
-            at = np.flatnonzero((own >= 0) & (place_of[own] >= 0))
-            grid = np.ix_(place_of[own[at]], place_of[own[at]])
-            total[grid] += matrix[np.ix_(at, at)]
-            cells[grid] += 1
-        if on_batch is not None:
-            on_batch()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(cells > 0, total / cells, np.nan), cells
+
+    def __init__(self, network: Network, place_of: np.ndarray) -> None:
+        self.network, self.place_of = network, place_of
+        size = int(place_of.max(initial=-1)) + 1
+        self.total, self.cells = np.zeros((size, size)), np.zeros((size, size), np.int64)
+
+    @torch.no_grad()
+    def add(self, rows: np.ndarray, batch: Batch) -> None:
+        """Add the cells of a batch on the network's device; `rows` are not read."""
+        ids = self.network.gene_ids(batch).cpu().numpy()
+        mean = sum(layer.float().mean(1) for layer in self.network.attention(batch)) / len(self.network.layers)
+        for own, matrix in zip(ids, mean.cpu().numpy(), strict=True):
+            at = np.flatnonzero((own >= 0) & (self.place_of[own] >= 0))
+            grid = np.ix_(self.place_of[own[at]], self.place_of[own[at]])
+            self.total[grid] += matrix[np.ix_(at, at)]
+            self.cells[grid] += 1
+
+    def mean(self) -> np.ndarray:
+        """Means (g x g, float64): how much the row's gene (query) looks at the column's (key); NaN without a cell."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(self.cells > 0, self.total / self.cells, np.nan)

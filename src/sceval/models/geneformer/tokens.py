@@ -176,7 +176,7 @@ def tokenize(
     fit_rows
         Cells that the medians of a model from scratch may be learned from; all by default.
     """
-    ids, found_otherwise = vocabulary.recognise(genes)
+    ids = vocabulary.lookup(genes)
     if not vocabulary.fitted:
         vocabulary.fit(counts, ids, fit_rows)
     specials = int(vocabulary.cls_id is not None) + int(vocabulary.eos_id is not None)
@@ -194,5 +194,4 @@ def tokenize(
     recognised = float((ids >= 0).mean()) if len(ids) else 0.0
     out = RankTokens(flat, starts, full, vocabulary, cell_ids, seed, recognised)
     out.notes |= {"genes_used": len(np.unique(ids[ids >= 0])), "style": "V1" if specials == 0 else "V2"}
-    out.warnings += found_otherwise
     return out

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sceval.data.gene_names import resolve
-from sceval.data.genes import Genes
 from sceval.models.geneformer.counts import SCALE, cell_totals, collapse
 from sceval.models.geneformer.dictionaries import CLS, EOS, MASK, PAD, SPECIALS, Dictionaries
 
 if TYPE_CHECKING:
     from scipy import sparse
+
+    from sceval.data.genes import Genes
 
 _VERSION = re.compile(r"(ENS[A-Z]*\d{6,})\.\d+")
 
@@ -39,16 +39,11 @@ class Vocabulary:
         Most tokens of a cell, specials included: the positions of the model.
     fitted
         False where the medians are still to be learned from a dataset (a model from scratch).
-    exact_only
-        Look genes up in the official way alone.
     """
 
-    def __init__(
-        self, content: Dictionaries, max_tokens: int, *, fitted: bool = True, exact_only: bool = False
-    ) -> None:
+    def __init__(self, content: Dictionaries, max_tokens: int, *, fitted: bool = True) -> None:
         self.content = content
         self.max_tokens = max_tokens
-        self.exact_only = exact_only
         self.fitted = fitted
 
     @cached_property
@@ -110,27 +105,17 @@ class Vocabulary:
         return {name.upper(): gene for name, gene in self.content.names.items()}
 
     def lookup(self, genes: Genes) -> np.ndarray:
-        """Return the token of each gene (int64), -1 where it is unknown."""
-        return self.recognise(genes)[0]
+        """Return the token of each gene (int64), -1 where it is unknown.
 
-    def recognise(self, genes: Genes) -> tuple[np.ndarray, list[str]]:
-        """Return the token of each gene, -1 where it is unknown, and what was found in another way.
-
-        First the official way: a gene with an Ensembl id by that alone, one without by its symbol. What that leaves
-        out is looked up by former and alias symbols, moved ids and orthologues (`sceval.data.gene_names`), unless
-        `exact_only`; a column found so is not used where another one is that gene already.
+        A gene with an Ensembl id is looked up by that alone, as upstream does; one without by its symbol.
         """
         pairs = zip(genes.ensembl, genes.symbols, strict=True)
-        found = [self.token_of(own or symbol, symbol=not own) for own, symbol in pairs]
-        ids = np.array(found, dtype=np.int64)
-        rest = np.flatnonzero(ids < 0)
-        if self.exact_only or not rest.size:
-            return ids, []
-        part = Genes([genes.symbols[i] for i in rest], [genes.ensembl[i] for i in rest], genes.organism)
-        resolution = resolve(part, self.ids, "ensembl")
-        more = resolution.ids(self.ids)
-        ids[rest] = np.where(np.isin(more, ids[ids >= 0]), -1, more)
-        return ids, resolution.warnings()
+        return np.array([self.token_of(own or symbol, symbol=not own) for own, symbol in pairs], dtype=np.int64)
+
+    def known(self) -> list[str]:
+        """Return every id and symbol that leads to a token: current ids first, then what the mapping has besides."""
+        mapping = self.content.mapping or {}
+        return [*self.ids, *(name for name, gene in mapping.items() if gene in self.ids and name not in self.ids)]
 
     def fit(self, counts: sparse.csr_matrix, ids: np.ndarray, rows: np.ndarray | None = None) -> None:
         """Learn the medians of a dataset: for each gene the median of its counts above 0, each cell scaled to 10,000.
