@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from sceval.data.genes import Genes
 from sceval.models.uce.checkpoint import load
-from sceval.models.uce.tokens import filtered, sampling_weights, tokenize
+from sceval.models.uce.tokens import expressing, frequent, sampling_weights, tokenize
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,8 @@ def loaded(parity):
 @pytest.fixture(scope="module")
 def kept(parity, loaded):
     """Genes and cells that upstream's filters and the protein files leave."""
-    genes, cells = filtered(parity.counts, 10, 25)
+    genes = frequent(parity.counts, 10)
+    cells = expressing(parity.counts, genes) >= 25
     return genes & (loaded.vocabulary.lookup(parity.genes) >= 0), cells
 
 
@@ -68,9 +70,12 @@ def test_sampling_probability(parity, kept):
 
 
 def sentences(parity, loaded, **settings):
+    """Sentences by the official filters, as the verb makes them."""
+    genes = frequent(parity.counts, 10)
+    names = Genes.from_symbols([s for s, keep in zip(parity.genes.symbols, genes, strict=True) if keep], "human")
+    settings = parity.settings | settings
     seed = parity.config["numpy_seed"]
-    vocabulary = loaded.vocabulary
-    return tokenize(parity.counts, parity.genes, parity.cells, vocabulary, parity.settings | settings, seed)
+    return tokenize(parity.counts[:, genes], names, parity.cells, loaded.vocabulary, settings, seed)
 
 
 def test_sentences(parity, loaded, kept):

@@ -58,7 +58,7 @@ def read_config(folder: Path, vocabulary: Vocabulary, settings: dict[str, Any]) 
     Parameters
     ----------
     settings
-        `type_ids` (default true), `dropout` (all three; that of the file where it is not given).
+        `type_ids` (default true), `dropout` (all three; below 0 those of the file).
 
     Raises
     ------
@@ -106,8 +106,8 @@ def read_config(folder: Path, vocabulary: Vocabulary, settings: dict[str, Any]) 
 
 
 def _with_dropout(config: Config, settings: dict[str, Any]) -> Config:
-    rate = settings.get("dropout")
-    if rate is None:
+    rate = float(settings.get("dropout", -1))
+    if rate < 0:
         return config
     return replace(config, embedding_dropout=rate, residual_dropout=rate, attention_dropout=rate)
 

@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 
-def filtered(counts: sparse.csr_matrix, min_cells: int, min_genes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return which genes (g,) are seen in enough cells, and which cells (n,) then express enough genes.
+def frequent(counts: sparse.csr_matrix, min_cells: int) -> np.ndarray:
+    """Return which genes (g,) are expressed in at least `min_cells` cells."""
+    return np.bincount(counts.indices[counts.data > 0], minlength=counts.shape[1]) >= min_cells
 
-    Official: 10 cells, then 25 genes.
-    """
+
+def expressing(counts: sparse.csr_matrix, columns: np.ndarray | None = None) -> np.ndarray:
+    """Return the number of genes that each cell expresses (n,), of all or of the columns of a mask (g,)."""
     expressed = counts.data > 0
-    seen = np.bincount(counts.indices[expressed], minlength=counts.shape[1])
-    genes = seen >= min_cells
-    ends = np.concatenate([[0], np.cumsum(expressed & genes[counts.indices])])
-    return genes, np.diff(ends[counts.indptr]) >= min_genes
+    if columns is not None:
+        expressed &= columns[counts.indices]
+    ends = np.concatenate([[0], np.cumsum(expressed)])
+    return np.diff(ends[counts.indptr])
 
 
 def sampling_weights(values: np.ndarray) -> np.ndarray:
@@ -80,9 +82,7 @@ class Sentences:
     ) -> None:
         self._counts, self._tokens, self._chromosomes, self._starts = counts, tokens, chromosomes, starts
         self._draws, self._offset, self._size = draws, chromosome_offset, sample_size
-        used = (tokens[counts.indices] >= 0) & (counts.data > 0)
-        ends = np.concatenate([[0], np.cumsum(used)])
-        self.usable = np.asarray(usable, bool) & (np.diff(ends[counts.indptr]) > 0)
+        self.usable = np.asarray(usable, bool) & (expressing(counts, tokens >= 0) > 0)
         self._stored: dict[int, np.ndarray] = {}
         self._own = np.zeros(counts.shape[0], np.int64)
         for row in np.flatnonzero(self.usable):
@@ -162,9 +162,8 @@ def tokenize(
         Of the checkpoint folder.
     settings
         `sample_size` (1024); `padding` (`masked`, or `upstream` with `upstream_batch` cells in a mini-batch); `draws`
-        (`per_cell`, or `upstream`: one generator through the file); `min_cells` (genes seen in fewer cells are not
-        used) and `min_genes` (cells with fewer genes get no vector), both 0 because results would otherwise depend on
-        the other cells of the file, 10 and 25 upstream.
+        (`per_cell`, or `upstream`: one generator through the file); `min_genes`: cells that express fewer genes get no
+        vector (0; upstream 25).
     seed
         Of the draws.
     fit_rows
@@ -183,13 +182,12 @@ def tokenize(
         )
     recognised = float((tokens >= 0).mean())
     chromosomes, starts = vocabulary.places(genes)
-    min_cells, min_genes = int(settings.get("min_cells", 0)), int(settings.get("min_genes", 0))
-    kept, enough = filtered(counts, min_cells, min_genes)
+    enough = expressing(counts) >= int(settings.get("min_genes", 0))
     legacy = settings.get("draws", "per_cell") == "upstream"
     upstream = settings.get("padding", "masked") == "upstream"
     out = Sentences(
         counts,
-        np.where(kept, tokens, -1),
+        tokens,
         chromosomes,
         starts,
         enough,
@@ -199,15 +197,35 @@ def tokenize(
         upstream_batch=int(settings.get("upstream_batch", 100)) if upstream else 0,
     )
     out.recognised = recognised
-    out.notes = {"genes_used": int((kept & (tokens >= 0)).sum()), "sample_size": int(settings.get("sample_size", 1024))}
+    out.notes = {"genes_used": int((tokens >= 0).sum()), "sample_size": int(settings.get("sample_size", 1024))}
     unplaced = vocabulary.unplaced.get(genes.organism, set())
     if lost := [symbol for symbol in genes.symbols if symbol.upper() in unplaced]:
         out.warnings.append(
             f"{len(lost)} genes have a protein vector but no place in species_chrom.csv and are not used "
             f"(for example {lost[0]})"
         )
-    if min_cells and not kept.all():
-        out.warnings.append(f"{int((~kept).sum())} genes are seen in fewer than {min_cells} cells and are not used")
     if not enough.all():
-        out.warnings.append(f"{int((~enough).sum())} cells express fewer than {min_genes} genes and get no vector")
+        out.warnings.append(
+            f"{int((~enough).sum())} cells express fewer than {settings['min_genes']} genes and get no vector"
+        )
     return out
+
+
+class Part:
+    """Some cells of tokens that were made for all cells at once (upstream's draws and mini-batches know the file).
+
+    Parameters
+    ----------
+    tokens
+        Of all cells.
+    rows
+        Cells of this part.
+    """
+
+    def __init__(self, tokens: Sentences, rows: np.ndarray) -> None:
+        self._tokens, self._rows = tokens, rows
+        self.lengths, self.usable = tokens.lengths[rows], tokens.usable[rows]
+
+    def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the mini-batch of these cells, counted within the part."""
+        return self._tokens.batch(self._rows[rows])
