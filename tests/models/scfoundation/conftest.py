@@ -22,7 +22,7 @@ def small():
         vocabulary = Vocabulary(tuple(f"GENE{i}" for i in range(n_genes)))
         config = ScFoundationConfig(
             n_genes=n_genes,
-            width=8,
+            d_model=8,
             n_layers=2,
             n_heads=2,
             d_ff=16,

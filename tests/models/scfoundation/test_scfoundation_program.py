@@ -60,12 +60,32 @@ def test_embed_cells(run, view, regime):
     assert len(facts["weights_sha256"]) == 64
 
 
-@pytest.mark.parametrize(("source", "width"), [("context", 12), ("table", 8)])
+def test_a_cell_without_a_listed_gene_is_a_row_of_nan_with_a_warning(run, view):
+    view.X = view.X.tolil()
+    view.X[3] = 0
+    view.X = view.X.tocsr()
+    cells, facts = read(run("embed-cells", view), "cell_embedding")
+    empty = np.isnan(cells.obsm["X_emb"]).any(axis=1)
+    assert list(cells.obs_names[empty]) == [view.obs_names[3]]
+    assert any(str(view.obs_names[3]) in line for line in facts["warnings"])
+
+
+def test_log_normalized_cells_are_taken_as_they_are(run, view):
+    X = view.X.astype(np.float64).multiply(1e4 / np.maximum(view.X.sum(1), 1)).tocsr()
+    logs = X.log1p().astype(np.float32)
+    logs = type(view)(view.obs_names, view.var_names, X=logs, obs=view.obs, var=view.var, uns=view.uns)
+    logs.uns = {**view.uns, "sceval": {**view.uns["sceval"], "matrix": "lognorm"}}
+    _, facts = read(run("embed-cells", logs), "cell_embedding")
+    assert facts["params_used"]["pre_normalized"]
+    assert run("impute", logs).exit_code == 99
+
+
+@pytest.mark.parametrize(("source", "width"), [("contextual", 12), ("static", 8)])
 def test_embed_genes(run, view, source, width):
     genes, facts = read(run("embed-genes", view, params={"gene_vectors": source, "gene_cells": 7}), "gene_embedding")
     assert genes.X.shape == (30, width)
     assert np.isnan(genes.X).any(axis=1).sum() == 6
-    assert facts.get("cells_averaged") == (7 if source == "context" else None)
+    assert facts.get("cells_averaged") == (7 if source == "contextual" else None)
 
 
 def test_impute(run, view):

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from sceval.models.scfoundation.config import ScFoundationConfig
-from sceval.models.scfoundation.network import ScFoundation
 from sceval.models.scfoundation.vocabulary import GENE_LIST, WEIGHTS, Vocabulary, VocabularyError, find
 from sceval.models.transformer.loading import CheckpointError, Loaded, fill, read_torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sceval.models.scfoundation.network import ScFoundation
 
 VERSIONS = ("cell", "rde", "gene")
 #: Tensors of official files that no forward pass reads.
@@ -29,6 +31,11 @@ def read_genes(folder: str | Path) -> Vocabulary:
         raise CheckpointError(str(error)) from error
 
 
+def known_genes(folder: str | Path) -> Iterable[str]:
+    """Genes of the list."""
+    return read_genes(folder).genes
+
+
 def _weights(folder: str | Path) -> Path:
     try:
         return find(folder, WEIGHTS)
@@ -38,6 +45,8 @@ def _weights(folder: str | Path) -> Path:
 
 def _part(path: Path, version: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Config and tensors (without the prefix up to ``model.``) of one of the networks in a file."""
+    import torch
+
     content = read_torch(path)
     if not isinstance(content, Mapping) or not set(content) & set(VERSIONS):
         kind = f"keys {list(content)[:5]}" if isinstance(content, Mapping) else type(content).__name__
@@ -49,7 +58,7 @@ def _part(path: Path, version: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise CheckpointError(f"{path}: network {version!r} has no config and state_dict")
     tensors = {}
     for key, value in part["state_dict"].items():
-        if isinstance(value, Tensor):
+        if isinstance(value, torch.Tensor):
             name = key.rsplit("model.", 1)[-1]
             if name in tensors:
                 raise CheckpointError(f"{path}: tensor {name} is there twice, under two spellings (second: {key})")
@@ -76,7 +85,7 @@ def config_of(config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: s
         features = tensors["decoder.performer.net.layers.0.0.fn.fast_attention.projection_matrix"]
         sizes = ScFoundationConfig(
             n_genes=tensors["pos_emb.weight"].shape[0] - 3,
-            width=tensors["pos_emb.weight"].shape[1],
+            d_model=tensors["pos_emb.weight"].shape[1],
             n_layers=_count(tensors, r"encoder\.transformer_encoder\.(\d+)\."),
             n_heads=int(encoder["heads"]),
             d_ff=tensors["encoder.transformer_encoder.0.linear1.weight"].shape[0],
@@ -96,7 +105,7 @@ def config_of(config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: s
     told = {
         "seq_len": (inner.get("seq_len"), sizes.n_genes + 2),
         "bin_num": (inner.get("bin_num"), sizes.n_bins),
-        "encoder.hidden_dim": (encoder.get("hidden_dim"), sizes.width),
+        "encoder.hidden_dim": (encoder.get("hidden_dim"), sizes.d_model),
         "encoder.depth": (encoder.get("depth"), sizes.n_layers),
         "decoder.hidden_dim": (decoder.get("hidden_dim"), sizes.decoder_width),
         "decoder.depth": (decoder.get("depth"), sizes.decoder_layers),
@@ -129,7 +138,7 @@ def load(folder: str | Path, settings: Mapping[str, Any] | None = None, seed: in
     folder
         Folder with models.ckpt and the gene list, in the official layout.
     settings
-        ``version``: ``cell`` (default), ``rde`` or ``gene``.
+        ``version``: ``cell`` (default), ``rde`` or ``gene``; ``pool``: as in :class:`ScFoundationConfig`.
     seed
         Not used: the file supplies every tensor.
 
@@ -138,7 +147,8 @@ def load(folder: str | Path, settings: Mapping[str, Any] | None = None, seed: in
     CheckpointError
         A file is missing or damaged, or its tensors do not match; the message lists all of them.
     """
-    version = (settings or {}).get("version", "cell")
+    settings = settings or {}
+    version = settings.get("version", "cell")
     vocabulary, path = read_genes(folder), _weights(folder)
     config, tensors = _part(path, version)
     where = f"{path}, network {version!r}"
@@ -148,19 +158,18 @@ def load(folder: str | Path, settings: Mapping[str, Any] | None = None, seed: in
             f"{where}: the gene table has {sizes.n_genes + 3} rows ({sizes.n_genes} genes, T, S, padding), but the "
             f"gene list has {len(vocabulary)} genes; the two files belong to different models"
         )
-    network = _empty(sizes)
+    network = _empty(replace(sizes, pool=settings.get("pool", "all")))
     report = fill(network, tensors, unused=UNUSED, where=where, files=[path])
     return Loaded(network.eval(), vocabulary, report)
 
 
 def _empty(sizes: ScFoundationConfig) -> ScFoundation:
+    import torch
+
+    from sceval.models.scfoundation.network import ScFoundation
+
     with torch.random.fork_rng(devices=[]):
         return ScFoundation(sizes)
-
-
-def known_genes(folder: str | Path) -> Iterable[str]:
-    """Genes of the list."""
-    return read_genes(folder).genes
 
 
 def save(folder: str | Path, networks: Mapping[str, ScFoundation] | ScFoundation, vocabulary: Vocabulary) -> None:
@@ -175,9 +184,11 @@ def save(folder: str | Path, networks: Mapping[str, ScFoundation] | ScFoundation
     vocabulary
         The gene list.
     """
+    import torch
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    if isinstance(networks, ScFoundation):
+    if isinstance(networks, torch.nn.Module):
         networks = dict.fromkeys(VERSIONS, networks)
     content = {name: {"config": _told(net.config), "state_dict": _tensors(net)} for name, net in networks.items()}
     with tempfile.TemporaryDirectory(dir=folder) as work:
@@ -201,10 +212,10 @@ def _told(c: ScFoundationConfig) -> dict[str, Any]:
         "bin_alpha": c.bin_alpha,
         "encoder": {
             "module_type": "transformer",
-            "hidden_dim": c.width,
+            "hidden_dim": c.d_model,
             "depth": c.n_layers,
             "heads": c.n_heads,
-            "dim_head": c.width // c.n_heads,
+            "dim_head": c.d_model // c.n_heads,
             **positions,
         },
         "decoder": {

@@ -1,4 +1,4 @@
-"""What the network is asked for: cell vectors, gene vectors over cells, expected counts."""
+"""What the decoder is asked for: gene vectors over cells, expected counts."""
 
 from __future__ import annotations
 
@@ -9,54 +9,9 @@ import torch
 
 from sceval.models.scfoundation.network import ScFoundation
 from sceval.models.scfoundation.tokens import SCALE, Tokens
-from sceval.training.batching import length_buckets
+from sceval.models.transformer.encode import to_device
 from sceval.training.device import autocast
 from sceval.training.seed import derive_seed, hash_ids, hashed_uniforms
-
-#: Positions of a padded mini-batch of the encoder.
-MAX_TOKENS = 32_768
-
-
-def tensors(tokens: Tokens, rows: np.ndarray, place: torch.device) -> dict[str, torch.Tensor]:
-    """Mini-batch of these cells on the device."""
-    return {name: torch.from_numpy(array).to(place, non_blocking=True) for name, array in tokens.batch(rows).items()}
-
-
-@torch.no_grad()
-def cell_vectors(
-    network: ScFoundation,
-    tokens: Tokens,
-    place: torch.device,
-    *,
-    pool: str = "all",
-    batch_size: int = 32,
-    mixed_precision: bool = True,
-) -> np.ndarray:
-    """Vectors of all cells (float32); NaN rows where a cell has no listed gene.
-
-    Parameters
-    ----------
-    network
-        On the device, in evaluation mode.
-    tokens
-        Cells.
-    place
-        Device.
-    pool
-        As in :meth:`ScFoundation.encode`.
-    batch_size
-        Most cells in a mini-batch; it changes speed and memory, not the result.
-    mixed_precision
-        bfloat16 on CUDA.
-    """
-    network.eval()
-    rows = np.flatnonzero(tokens.usable)
-    width = network.config.width * (4 if pool == "all" else 1)
-    out = np.full((tokens.usable.size, width), np.nan, dtype=np.float32)
-    for part in length_buckets(tokens.lengths[rows], batch_size, max_tokens=MAX_TOKENS):
-        with autocast(place, mixed_precision):
-            out[rows[part]] = network.encode(tensors(tokens, rows[part], place), pool).float().cpu().numpy()
-    return out
 
 
 def drawn_cells(tokens: Tokens, cell_ids: list[str], n: int, seed: int) -> np.ndarray:
@@ -90,8 +45,8 @@ def mean_gene_vectors(
 
     Parameters
     ----------
-    network, tokens, place, mixed_precision
-        As in :func:`cell_vectors`.
+    network, tokens, place
+        Network on the device, cells, device.
     rows
         Cells to average over, at least one.
     genes
@@ -100,6 +55,8 @@ def mean_gene_vectors(
         Cells in a mini-batch of the decoder.
     stabilizer
         As in :meth:`ScFoundation.decode`: with ``batch`` a result depends on the other cells of the mini-batch.
+    mixed_precision
+        bfloat16 on CUDA.
     on_progress
         Called with the cells done and their number.
     """
@@ -109,7 +66,9 @@ def mean_gene_vectors(
     done = 0
     for part in _chunks(np.asarray(rows), cells_at_once):
         with autocast(place, mixed_precision):
-            total += network.gene_vectors(tensors(tokens, part, place), stabilizer)[:, chosen].double().sum(dim=0)
+            total += (
+                network.gene_vectors(to_device(tokens.batch(part), place), stabilizer)[:, chosen].double().sum(dim=0)
+            )
         done += part.size
         if on_progress is not None:
             on_progress(done, len(rows))
@@ -148,7 +107,7 @@ def expected_counts(
     done = 0
     for part in _chunks(np.asarray(rows), cells_at_once):
         with autocast(place, mixed_precision):
-            logs = network.expression(tensors(tokens, part, place), stabilizer)[:, chosen]
+            logs = network.expression(to_device(tokens.batch(part), place), stabilizer)[:, chosen]
         amounts = np.expm1(np.maximum(logs.double().cpu().numpy(), 0.0))
         factor = tokens.totals[part] / SCALE
         if match_depth:

@@ -15,8 +15,7 @@ from sceval.models.scfoundation.config import ScFoundationConfig
 from sceval.models.scfoundation.decoder import Decoder
 from sceval.models.scfoundation.tokens import MASK_VALUE, PAD_VALUE
 from sceval.models.scgpt.encoder import EncoderLayer
-
-POOLS = ("all", "max")
+from sceval.models.transformer.network import TransformerNetwork
 
 
 class ValueEmbedding(nn.Module):
@@ -50,9 +49,9 @@ class Encoder(nn.Module):
     def __init__(self, c: ScFoundationConfig) -> None:
         super().__init__()
         self.transformer_encoder = nn.ModuleList(
-            EncoderLayer(c.width, c.n_heads, c.d_ff, c.dropout, c.dropout) for _ in range(c.n_layers)
+            EncoderLayer(c.d_model, c.n_heads, c.d_ff, c.dropout, c.dropout) for _ in range(c.n_layers)
         )
-        self.norm = nn.LayerNorm(c.width)
+        self.norm = nn.LayerNorm(c.d_model)
 
     def forward(self, x: Tensor, pad_mask: Tensor | None) -> Tensor:
         """Encode (cells, positions, width); ``pad_mask`` is True at padding, None where nothing is padded."""
@@ -62,16 +61,16 @@ class Encoder(nn.Module):
         return self.norm(x)
 
 
-class ScFoundation(nn.Module):
-    """Mini-batches are those of `Tokens.batch`: ``gene_ids``, ``values``, ``pad_mask``, ``lengths``."""
+class ScFoundation(TransformerNetwork):
+    """Mini-batches are those of `Tokens.batch`: ``gene_ids``, ``values``, ``lengths``, perhaps ``pad_mask``."""
 
     def __init__(self, config: ScFoundationConfig) -> None:
         super().__init__()
         self.config = c = config
-        self.token_emb = ValueEmbedding(c.width, c.n_bins, c.bin_alpha)
-        self.pos_emb = nn.Embedding(c.n_genes + 3, c.width)
+        self.token_emb = ValueEmbedding(c.d_model, c.n_bins, c.bin_alpha)
+        self.pos_emb = nn.Embedding(c.n_genes + 3, c.d_model)
         self.encoder = Encoder(c)
-        self.decoder_embed = nn.Linear(c.width, c.decoder_width)
+        self.decoder_embed = nn.Linear(c.d_model, c.decoder_width)
         self.decoder = Decoder(c)
         self.norm = nn.LayerNorm(c.decoder_width)
         self.to_final = nn.Linear(c.decoder_width, 1)
@@ -85,31 +84,20 @@ class ScFoundation(nn.Module):
         """Encoder output at every position, (cells, positions, width)."""
         return self.encoder(self.token_emb(values) + self.pos_emb(gene_ids), pad_mask)
 
-    def _encoded(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        mask = batch["pad_mask"]
-        return self.hidden(batch["gene_ids"], batch["values"], mask if bool(mask.any()) else None), mask
+    def _encoded(self, batch: Mapping[str, Tensor]) -> Tensor:
+        return self.hidden(batch["gene_ids"], batch["values"], batch.get("pad_mask"))
 
     def contextual(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Encoder output, and which positions are genes (not T, S or padding)."""
-        hidden, _ = self._encoded(batch)
-        return hidden, batch["gene_ids"] < self.config.n_genes
+        """Encoder output, and the position in the gene list at each place, -1 at T, S and padding."""
+        ids = batch["gene_ids"]
+        return self._encoded(batch), ids.masked_fill(ids >= self.config.n_genes, -1)
 
-    def encode(self, batch: Mapping[str, Tensor], pool: str = "all") -> Tensor:
-        """Cell vectors.
-
-        Parameters
-        ----------
-        batch
-            Cells with their depth tokens.
-        pool
-            ``all``: output at S, at T, largest and mean over genes (cells, 4 x width); ``max``: largest over genes, T
-            and S (cells, width).
-        """
-        hidden, padded = self._encoded(batch)
+    def encode(self, batch: Mapping[str, Tensor], pool: str | None = None) -> Tensor:
+        """Cell vectors, cells x width, of cells with their depth tokens; ``pool`` as in the config, or another."""
+        hidden, pool = self._encoded(batch), pool or self.config.pool
         if pool == "max":
-            return hidden.masked_fill(padded.unsqueeze(-1), -torch.inf).amax(dim=1)
-        if pool != "all":
-            raise ValueError(f"unknown pool {pool!r}; choose one of {', '.join(POOLS)}")
+            padded = (batch["gene_ids"] > self.config.n_genes + 1).unsqueeze(-1)
+            return hidden.masked_fill(padded, -torch.inf).amax(dim=1)
         rows, last = torch.arange(hidden.shape[0], device=hidden.device), batch["lengths"] - 1
         genes = (batch["gene_ids"] < self.config.n_genes).unsqueeze(-1)
         largest = hidden.masked_fill(~genes, -torch.inf).amax(dim=1)
@@ -121,18 +109,19 @@ class ScFoundation(nn.Module):
 
         With ``padding`` the padded positions take part, as upstream's do (its result then depends on the neighbors).
         """
-        hidden = self.hidden(batch["gene_ids"], batch["values"], batch["pad_mask"])
-        return (hidden if padding else hidden.masked_fill(batch["pad_mask"].unsqueeze(-1), -torch.inf)).amax(dim=1)
+        hidden, padded = self._encoded(batch), batch.get("pad_mask")
+        if padded is not None and not padding:
+            hidden = hidden.masked_fill(padded.unsqueeze(-1), -torch.inf)
+        return hidden.amax(dim=1)
 
     def decode(self, batch: Mapping[str, Tensor], stabilizer: str = "cell") -> Tensor:
         """Decoder output of every gene, then T and S: (cells, n_genes + 2, decoder width)."""
-        hidden, padded = self._encoded(batch)
+        hidden = self._encoded(batch)
         n, total = hidden.shape[0], self.config.n_genes + 2
         zero = self.token_emb(hidden.new_zeros(1, 1))
         # One row more than positions: padding is written there and cut off.
         full = zero.to(hidden.dtype).expand(n, total + 1, -1).clone()
-        slot = batch["gene_ids"].masked_fill(padded, total)
-        full = full.scatter(1, slot.unsqueeze(-1).expand_as(hidden), hidden)[:, :total]
+        full = full.scatter(1, batch["gene_ids"].unsqueeze(-1).expand_as(hidden), hidden)[:, :total]
         full = full + self.pos_emb.weight[:total]
         return self.norm(self.decoder(self.decoder_embed(full), stabilizer))
 
@@ -144,6 +133,10 @@ class ScFoundation(nn.Module):
         """Predicted log1p CP10k of every gene of the list at the target depth, (cells, n_genes)."""
         return self.to_final(self.gene_vectors(batch, stabilizer)).squeeze(-1)
 
+    def input_modules(self) -> list[nn.Module]:
+        """Value and gene embedding."""
+        return [self.token_emb, self.pos_emb]
+
     def gene_table(self) -> Tensor:
-        """Static gene vectors, (n_genes, width)."""
+        """Static gene vectors, (n_genes, d_model)."""
         return self.pos_emb.weight[: self.config.n_genes]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import numpy as np
 
 from sceval.contract.results import Embedding, GeneEmbedding, Imputed
-from sceval.data.genes import Genes
 from sceval.models import genes as gene_names
 from sceval.models.imputing import asked_rows, rates
 from sceval.models.params import Param
-from sceval.models.program import program
 from sceval.models.request import Info, NotApplicable, Request
+from sceval.models.transformer.params import MIXED_PRECISION
+from sceval.models.transformer.program import Session, Transformer, transformer_program
 
 INFO = Info(
     name="scfoundation",
@@ -60,9 +58,9 @@ INFO = Info(
         Param("input", "single_cell", "Kind of samples.", choices=("single_cell", "bulk")),
         Param(
             "gene_vectors",
-            "context",
+            "contextual",
             "Gene vectors: mean of the decoder's vectors over cells, or the static table.",
-            choices=("context", "table"),
+            choices=("contextual", "static"),
         ),
         Param("gene_cells", 100, "Cells (drawn) that gene vectors are averaged over; 0 = all.", low=0, high=1e7),
         Param("match_depth", True, "Scale imputed counts of a cell to the total that it has."),
@@ -74,79 +72,34 @@ INFO = Info(
             "Maximum that the decoder's keys are scaled by: of the cell, or of the whole mini-batch (official).",
             choices=("cell", "batch"),
         ),
-        Param("mixed_precision", True, "bfloat16 autocast, on CUDA only."),
+        MIXED_PRECISION,
         *gene_names.PARAMS,
     ),
 )
 
-T = TypeVar("T")
+MODEL = Transformer(INFO, __package__)
 
 
-def _guarded(work: Callable[[], T]) -> T:
-    from sceval.models.transformer.loading import CheckpointError, UnfitCheckpoint
+def _session(verb: str, request: Request, version: str, target: str) -> Session:
+    """The session of a verb: which network of the file, which target depth, and whether values are logs already."""
+    from sceval.models.scfoundation.tokens import Target
 
     try:
-        return work()
-    except UnfitCheckpoint as error:
-        raise NotApplicable(str(error)) from error
-    except CheckpointError as error:
-        raise click.ClickException(str(error)) from error
-
-
-class _Work:
-    """The network on its device and the view as tokens."""
-
-    def __init__(self, request: Request, version: str, target: str) -> None:
-        from sceval.models.scfoundation import checkpoint
-        from sceval.models.scfoundation.tokens import Target, tokenize
-        from sceval.training.device import choose_device
-
-        params, view = request.params, request.view
-        try:
-            Target.parse(target)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--params") from error
-        vocabulary = checkpoint.read_genes(request.weights)
-        found = gene_names.recognise(request, vocabulary.genes, INFO)
-        self.request, self.place = request, choose_device(request.device)
-        loaded = checkpoint.load(request.weights, {"version": version}, request.seed)
-        self.network = loaded.network.to(self.place)
-        named = Genes.from_symbols([name or "" for name in found.names])
-        self.cell_ids = [str(name) for name in view.obs_names]
-        given = view.uns["sceval"]["matrix"] == "lognorm"
-        settings = {"input": params["input"], "pre_normalized": given, "target_depth": target}
-        self.tokens = tokenize(view.X, named, self.cell_ids, vocabulary, settings, request.seed)
-        self.positions = vocabulary.lookup(named)
-        request.facts |= {
-            **{name: fact for name, fact in self.tokens.notes.items() if name != "genes_recognised"},
-            "device": self.place.type,
-            "weights_loaded": loaded.report.as_dict(),
-            "weights_sha256": loaded.report.sha256(),
-        }
-        # That columns of one gene are added up is told by `recognise` already, with their names.
-        request.warnings.extend(line for line in self.tokens.warnings if not line.endswith("added up"))
-
-    def finish(self) -> None:
-        """Tell what the GPU needed."""
-        if self.place.type == "cuda":
-            import torch
-
-            self.request.facts["peak_gpu_mb"] = round(torch.cuda.max_memory_allocated() / 2**20)
+        Target.parse(target)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--params") from error
+    session = Session.of(MODEL, verb, request)
+    given = request.view.uns["sceval"]["matrix"] == "lognorm"
+    session.settings.update(version=version, target_depth=target, pre_normalized=given)
+    return session
 
 
 def embed_cells(request: Request) -> Embedding:
     """Embed cells: outputs at the depth tokens S and T, largest and mean over genes."""
-    from sceval.models.scfoundation.inference import cell_vectors
+    session = _session("embed-cells", request, request.params["version"], request.params["target_depth"])
+    from sceval.models.transformer import embed
 
-    def work() -> Embedding:
-        params = request.params
-        its = _Work(request, params["version"], params["target_depth"])
-        options = {name: params[name] for name in ("pool", "batch_size", "mixed_precision")}
-        X = cell_vectors(its.network, its.tokens, its.place, **options)
-        its.finish()
-        return Embedding(X)
-
-    return _guarded(work)
+    return Embedding(embed.embed_cells(session))
 
 
 def _decoding(request: Request, name: str) -> dict[str, Any]:
@@ -162,55 +115,49 @@ def _decoding(request: Request, name: str) -> dict[str, Any]:
 
 def embed_genes(request: Request) -> GeneEmbedding:
     """Embed genes: mean over cells of the decoder's vectors, or the static table."""
+    session = _session("embed-genes", request, "gene", request.params["gene_target_depth"])
     from sceval.models.scfoundation.inference import drawn_cells, mean_gene_vectors
 
-    def work() -> GeneEmbedding:
-        params, view = request.params, request.view
-        its = _Work(request, "gene", params["gene_target_depth"])
-        known = its.positions >= 0
-        unique, inverse = np.unique(its.positions[known], return_inverse=True)
-        if params["gene_vectors"] == "table":
-            vectors = its.network.gene_table().detach()[unique].float().cpu().numpy()
-        else:
-            rows = drawn_cells(its.tokens, its.cell_ids, params["gene_cells"], request.seed)
-            if not rows.size:
-                msg = "no cell expresses a gene that the model knows, so gene vectors in context cannot be made"
-                raise NotApplicable(msg)
-            request.facts["cells_averaged"] = int(rows.size)
-            options = _decoding(request, "embed-genes")
-            vectors = mean_gene_vectors(its.network, its.tokens, rows, unique, its.place, **options)
-        X = np.full((view.n_vars, vectors.shape[1]), np.nan, dtype=np.float32)
-        X[known] = vectors[inverse]
-        its.finish()
-        return GeneEmbedding(view.var_names, X)
-
-    return _guarded(work)
+    network, ids = session.loaded.network, session.token_ids
+    known = ids >= 0
+    unique, inverse = np.unique(ids[known], return_inverse=True)
+    if request.params["gene_vectors"] == "static":
+        vectors = network.gene_table().detach()[unique].float().cpu().numpy()
+    else:
+        tokens = session.tokenize()
+        rows = drawn_cells(tokens, session.cell_ids, request.params["gene_cells"], request.seed)
+        if not rows.size:
+            msg = "no cell expresses a gene that the model knows, so gene vectors in context cannot be made"
+            raise NotApplicable(msg)
+        request.facts["cells_averaged"] = int(rows.size)
+        vectors = mean_gene_vectors(network, tokens, rows, unique, session.place, **_decoding(request, "embed-genes"))
+    X = np.full((ids.size, vectors.shape[1]), np.nan, dtype=np.float32)
+    X[known] = vectors[inverse]
+    session.tell_device()
+    return GeneEmbedding(np.asarray(session.gene_ids, object), X)
 
 
 def impute(request: Request) -> Imputed:
     """Predict the counts of every gene from the expressed genes of a cell, at the depth that the cell has."""
+    if request.view.uns["sceval"]["matrix"] != "counts":
+        msg = "imputed values are counts, and this view holds none"
+        raise NotApplicable(msg)
+    session = _session("impute", request, "gene", request.params["gene_target_depth"])
     from sceval.models.scfoundation.inference import expected_counts
 
-    def work() -> Imputed:
-        if request.view.uns["sceval"]["matrix"] != "counts":
-            msg = "imputed values are counts, and this view holds none"
-            raise NotApplicable(msg)
-        its = _Work(request, "gene", request.params["gene_target_depth"])
-        rows = asked_rows(request)
-        X = rates(request.view.X, rows)
-        usable = its.tokens.usable[rows]
-        known = np.flatnonzero(its.positions >= 0)
-        unique, inverse, columns = np.unique(its.positions[known], return_inverse=True, return_counts=True)
-        options = _decoding(request, "impute") | {"match_depth": request.params["match_depth"]}
-        made = expected_counts(its.network, its.tokens, rows[usable], unique, its.place, **options)
-        said = made.sum(axis=1) > 0  # elsewhere the network predicts nothing at all
-        target = np.flatnonzero(usable)[said]
-        X[np.ix_(target, known)] = (made[said] / columns)[:, inverse]
-        _tell_fallbacks(request, len(rows) - target.size, request.view.n_vars - known.size)
-        its.finish()
-        return Imputed(rows, X)
-
-    return _guarded(work)
+    network, ids, rows = session.loaded.network, session.token_ids, asked_rows(request)
+    tokens = session.tokenize(rows)
+    X = rates(request.view.X, rows)
+    known = np.flatnonzero(ids >= 0)
+    unique, inverse, columns = np.unique(ids[known], return_inverse=True, return_counts=True)
+    usable = np.flatnonzero(tokens.usable)
+    options = _decoding(request, "impute") | {"match_depth": request.params["match_depth"]}
+    made = expected_counts(network, tokens, usable, unique, session.place, **options)
+    said = made.sum(axis=1) > 0  # elsewhere the network predicts nothing at all
+    X[np.ix_(usable[said], session.columns[known])] = (made[said] / columns)[:, inverse]
+    _tell_fallbacks(request, len(rows) - int(said.sum()), ids.size - known.size)
+    session.tell_device()
+    return Imputed(rows, X)
 
 
 def _tell_fallbacks(request: Request, cells: int, columns: int) -> None:
@@ -220,14 +167,4 @@ def _tell_fallbacks(request: Request, cells: int, columns: int) -> None:
         request.warn(f"{columns} genes are unknown to the model and got their mean share of the cell's total")
 
 
-def known_genes(weights: Path) -> Iterable[str]:
-    """Return the genes of the fixed list."""
-    from sceval.models.scfoundation.vocabulary import GENE_LIST, Vocabulary, VocabularyError, find
-
-    try:
-        return Vocabulary.read(find(weights, GENE_LIST)).genes
-    except (VocabularyError, FileNotFoundError) as error:
-        raise click.ClickException(str(error)) from error
-
-
-main = program(INFO, {"embed-cells": embed_cells, "embed-genes": embed_genes, "impute": impute}, known_genes)
+main = transformer_program(MODEL, {"embed-cells": embed_cells, "embed-genes": embed_genes, "impute": impute})

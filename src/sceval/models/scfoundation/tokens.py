@@ -122,8 +122,8 @@ class Tokens:
 
         Returns
         -------
-        ``gene_ids`` (int64), ``values`` (float32), ``pad_mask`` (True at padding), each cells x positions, and
-        ``lengths`` (int64), the number of real positions of each cell.
+        ``gene_ids`` (int64), ``values`` (float32), each cells x positions, ``lengths`` (int64), the number of real
+        positions of each cell, and where any is padded ``pad_mask`` (True at padding).
         """
         rows = np.asarray(rows)
         lengths = self.lengths[rows] - (0 if depth_tokens else 2)
@@ -136,12 +136,9 @@ class Tokens:
             if depth_tokens:
                 ids[i, own.size : own.size + 2] = self.vocabulary.target_id, self.vocabulary.source_id
                 values[i, own.size : own.size + 2] = self.target[row], self.source[row]
-        return {
-            "gene_ids": ids,
-            "values": values,
-            "pad_mask": np.arange(width)[None, :] >= lengths[:, None],
-            "lengths": lengths,
-        }
+        out = {"gene_ids": ids, "values": values, "lengths": lengths}
+        padded = np.arange(width)[None, :] >= lengths[:, None]
+        return {**out, "pad_mask": padded} if padded.any() else out
 
 
 def tokenize(
@@ -151,6 +148,7 @@ def tokenize(
     vocabulary: Vocabulary,
     settings: dict[str, Any],
     seed: int = 0,
+    fit_rows: np.ndarray | None = None,
 ) -> Tokens:
     """Make tokens of cells.
 
@@ -165,8 +163,8 @@ def tokenize(
     settings
         ``input`` (``single_cell``, or ``bulk``: scaled to the median total of all samples, S = T), ``pre_normalized``
         and ``target_depth``.
-    seed
-        Not used: nothing is drawn.
+    seed, fit_rows
+        Not used: nothing is drawn or fitted.
 
     Raises
     ------
@@ -179,10 +177,6 @@ def tokenize(
     counts = sp.csr_matrix(counts)
     ids = vocabulary.lookup(genes)
     recognised = float((ids >= 0).mean()) if ids.size else 0.0
-    warnings = []
-    repeated = int((ids >= 0).sum() - np.unique(ids[ids >= 0]).size)
-    if repeated:
-        warnings.append(f"{repeated} genes have the symbol of another gene; their values were added up")
     matrix, positions = _aligned(counts, ids)
     totals = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
     safe = np.where(totals > 0, totals, 1.0)
@@ -193,13 +187,8 @@ def tokenize(
         if not given and (totals > 0).any():
             factor = np.median(totals[totals > 0]) / safe
         source = target = _bulk_depth(matrix, factor)
-    empty = np.flatnonzero(totals <= 0)
-    notes = {"genes_recognised": round(recognised, 6), "cells_without_known_gene": int(empty.size)}
-    if empty.size:
-        warnings.append(
-            f"{empty.size} cells express no gene of the model's list and get no result; first: {cell_ids[empty[0]]}"
-        )
-    return Tokens(matrix, positions, totals, target, source, factor, vocabulary, recognised, notes, warnings)
+    notes = {"genes_used": int(positions.size)}
+    return Tokens(matrix, positions, totals, target, source, factor, vocabulary, recognised, notes)
 
 
 def _aligned(counts: sp.csr_matrix, ids: np.ndarray) -> tuple[sp.csr_matrix, np.ndarray]:
