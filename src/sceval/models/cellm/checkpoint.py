@@ -116,7 +116,8 @@ def new(genes: Genes, settings: dict[str, Any], seed: int) -> Loaded:
     from sceval.models.transformer.loading import Loaded
 
     vocabulary = GeneList.of(genes)
-    shown = min(settings.get("n_hvg") or len(vocabulary), len(vocabulary))
+    wanted = settings.get("n_hvg", 0)
+    shown = min(wanted, len(vocabulary)) if wanted > 0 else len(vocabulary)
     length = settings.get("max_length") or shown + 1
     vocabulary = GeneList(vocabulary.genes, length)
     sizes = {key: settings[key] for key in ("dim", "depth", "heads", "dim_head", "n_features")}

@@ -127,7 +127,8 @@ class PerformerLM(TransformerNetwork):
         inputs = self.inputs(batch)
         cells, length = inputs.tokens.shape
         step = max(1, POSITIONS // length)
-        if torch.is_grad_enabled() or self.config.performer.stabilizer == "batch" or cells <= step:
+        learns = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+        if learns or self.config.performer.stabilizer == "batch" or cells <= step:
             return work(inputs)
         parts = [
             Inputs(*(None if x is None else x[start : start + step] for x in inputs)) for start in range(0, cells, step)
@@ -154,7 +155,7 @@ class PerformerLM(TransformerNetwork):
         """The official classifier, or a linear layer on the cell vector (``head: linear``)."""
         if self.one_vector:
             return nn.Linear(self.config.width, n_classes)
-        wide = int(settings.get("head_width", 512))
+        wide = int(settings.get("head_width") or 512)
         return SlotHead(self.config.width, self.n_slots, (wide, max(wide // 4, 1)), n_classes)
 
     def logits(self, head: nn.Module, batch: Batch) -> Tensor:

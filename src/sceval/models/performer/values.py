@@ -79,13 +79,13 @@ def variable_genes(
     counts
         Cells x genes of the model, raw counts.
     n_hvg
-        Wanted number; 0 = all.
+        Wanted number; 0 or less = all.
     fit_rows
         Cells that may be looked at; all where None.
     warnings
         Told when no gene varies.
     """
-    if not n_hvg or n_hvg >= counts.shape[1]:
+    if n_hvg <= 0 or n_hvg >= counts.shape[1]:
         return None
     seen = counts if fit_rows is None else counts[np.asarray(fit_rows)]
     present = np.unique(seen.indices)
