@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sceval.training.batching import holdout_split, length_buckets, pure_batches, shuffled_batches, split_evenly
+from sceval.training.batching import (
+    bucketed_batches,
+    holdout_split,
+    length_buckets,
+    pure_batches,
+    shuffled_batches,
+    split_evenly,
+)
 
 ROWS = np.arange(3, 104)
 CODES = np.random.default_rng(0).integers(0, 4, 110)
@@ -66,3 +73,18 @@ def test_validation_is_stratified_and_leaves_every_class_in_training():
     assert len(holdout_split(np.arange(5), 0.0, seed=0)[1]) == 0
     with pytest.raises(ValueError, match=r"\[0, 1\)"):
         holdout_split(np.arange(5), 1.0, seed=0)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_length_buckets_of_an_epoch_hold_each_cell_once_in_changing_company(size):
+    rows, lengths = np.arange(10, 110), np.random.default_rng(0).integers(1, 1000, 200)
+    first, second = (bucketed_batches(rows, lengths, size, seed=0, epoch=epoch) for epoch in range(2))
+    for batches in (first, second):
+        assert sorted(np.concatenate(batches)) == list(rows)
+        assert max(map(len, batches)) <= size
+    assert [list(b) for b in first] != [list(b) for b in second]
+    again = bucketed_batches(rows, lengths, size, seed=0, epoch=0)
+    assert [list(b) for b in again] == [list(b) for b in first]
+    padded = sum(len(b) * lengths[b].max() for b in first)
+    plain = sum(len(b) * lengths[b].max() for b in shuffled_batches(rows, size, seed=0, epoch=0))
+    assert padded <= plain

@@ -103,6 +103,7 @@ def annotate_cells(
     apply_regime(network, regime, settings, seed)
     head = seeded_head(lambda: network.new_head(n_classes, settings), derive_seed(seed, "head"))
     model = Classifier(network, head).to(place)
+    session.facts["parameters_trained"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
     learn = fit_head if fixed_backbone(regime, settings) and network.one_vector else fit_network
     logits_of, history = learn(model, tokens, own, train, held, settings, seed, place, on_progress)
 
@@ -121,6 +122,5 @@ def annotate_cells(
         epochs_run=len(history.train),
         train_cells=int(train.size),
         validation_cells=int(held.size),
-        parameters_trained=sum(p.numel() for p in model.parameters() if p.requires_grad),
     )
     return CellAnnotation(probability, known, network, head, history)
