@@ -47,10 +47,12 @@ def prepare(
 ) -> None:
     """Cut a dataset into the view that models may see and the solution that only scoring sees."""
     from sceval.data.dataset import read_dataset
+    from sceval.data.extras import embedded_file
     from sceval.data.sheets import FILE_COLUMNS
 
     given = read_json(rows)
-    files = dict(zip([column for column in FILE_COLUMNS if given["row"].get(column)], more, strict=True))
+    named = [name for name in FILE_COLUMNS if given["row"].get(name) and not embedded_file(given["row"][name])]
+    files = dict(zip(named, more, strict=True))
     query = read_dataset(given["query_row"], query_data) if given["query_row"] else None
     cells = read_dataset(given["row"], data, files=files)
     view, solution = get(task_id).prepare(cells, query, dataset, split, split_seed)

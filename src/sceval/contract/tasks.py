@@ -41,6 +41,7 @@ TASKS = {
     for card in (
         TaskCard("batch_integration", ("all",), ("integrate", "embed-cells"), heads_alone=_HEADS_ALONE),
         TaskCard("cell_type_annotation", ("intra", "inter"), ("annotate",), probes="embed-cells"),
+        TaskCard("gene_function", ("genes", "families"), ("classify-genes",), probes="embed-genes"),
     )
 }
 """Task id -> card, in the order of the report."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 from collections import Counter
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,13 @@ def _columns(rows: list[list[str]], wanted: tuple[str, ...], optional: tuple[str
     return {name: np.array([row[place].strip() for row in rows[1:]], object) for name, place in places.items()}
 
 
+def embedded_file(text: str) -> Path | None:
+    """Return the file behind `embedded:NAME` in a column of the sheet: a table that ships with the package."""
+    if not text.startswith("embedded:"):
+        return None
+    return Path(str(resources.files("sceval").joinpath("assets", "gene_sets", f"{text.removeprefix('embedded:')}.tsv")))
+
+
 _READERS = {"gene_sets": read_gene_sets, "network": read_network}
 
 
@@ -95,7 +103,7 @@ def add_extras(row: dict[str, Any], raw: CellFile, data: CellFile, files: dict[s
     for column, reader in _READERS.items():
         if not row.get(column):
             continue
-        path = files.get(column)
+        path = embedded_file(row[column]) or files.get(column)
         try:
             if path is None or not path.is_file():
                 msg = "no such file"

@@ -32,9 +32,27 @@ def _types(card: Card) -> list[Need]:
     return [Need("label_key", found, "at least two cell types")]
 
 
+LEAST_GENES = 10
+"""Genes of the dataset that a class needs to take part in gene function."""
+
+
+def _gene_classes(card: Card) -> list[Need]:
+    counts = card.get("genes_per_class", {})
+    if not counts:
+        found = "no gene of the dataset in a class" if "genes_per_class" in card else "nothing"
+        return [Need("gene_sets", found, "classes of genes")]
+    large = [name for name, count in counts.items() if count >= LEAST_GENES]
+    if len(large) < min(len(counts), 2) or not large:
+        told = ", ".join(f"{name}: {count}" for name, count in list(counts.items())[:5])
+        found = f"too few of the dataset's genes in the classes ({told})"
+        return [Need("gene_sets", found, f"at least {LEAST_GENES} genes in each of two classes (or in a single set)")]
+    return []
+
+
 NEEDS: dict[str, tuple[Callable[[Card], list[Need]], ...]] = {
     "batch_integration": (_batches, _types),
     "cell_type_annotation": (_types,),
+    "gene_function": (_gene_classes,),
 }
 """Task -> what is asked of a dataset, in the order of the messages."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sceval.metrics.declarations import ANNOTATION, INTEGRATION
+from sceval.metrics.declarations import ROWS
 
-#: The rule that gives anchor 0 and anchor 1; what is measured is said in ANCHOR_RULES.
+#: The rule that gives anchor 0 and anchor 1, `zero / one`; each side is a source that `planning/scaling.py` knows.
 ANCHOR_RULES = {
     "blind control / label oracle": "0: best blind control (random, batch one-hot, log-total) by its mean over seeds; "
     "1: label oracle with noise",
@@ -16,11 +16,23 @@ ANCHOR_RULES = {
     "1: oracle without batch",
     "blind controls / 1": "0: best of majority, stratified random, log-total regression; 1: one",
     "prior / 0": "0: the class frequencies of the training part as probabilities; 1: zero",
+    "blind control / 1": "0: the best blind control by its mean over seeds; 1: one",
+    "blind control / 0": "0: the best blind control by its mean over seeds; 1: zero",
+    "blind control / ceiling": "0: the best blind control by its mean over seeds; 1: what the data allow, measured by "
+    "the task (see its page)",
+    "floor / ceiling": "both measured by the task on the data: what no model is needed for, and what the data allow",
+    "chance / ceiling": "0: one half, which is chance; 1: what the data allow, measured by the task",
+    "chance / 1": "0: one half, which is chance; 1: one",
     "unscaled": "shown as measured",
 }
 
 #: The metric that makes the rank of a task.
-RANK_BY = {"batch_integration": "s_final", "multiomic_integration": "s_final", "cell_type_annotation": "macro_f1"}
+RANK_BY = {
+    "batch_integration": "s_final",
+    "multiomic_integration": "s_final",
+    "cell_type_annotation": "macro_f1",
+    "gene_function": "gene_auroc",
+}
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Metric:
     headline: tuple[str, ...] = ()
 
 
-METRICS: dict[str, Metric] = {row["id"]: Metric(**row) for row in (*INTEGRATION, *ANNOTATION)}
+METRICS: dict[str, Metric] = {row["id"]: Metric(**row) for row in ROWS}
 
 
 def metric(name: str) -> Metric:

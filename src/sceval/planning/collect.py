@@ -14,7 +14,7 @@ from sceval.contract import tables as contract_tables
 from sceval.metrics.registry import METRICS
 from sceval.planning.ranks import RANKED, Pool, bounds, differences, ranks, t_quantile
 from sceval.planning.scaling import Anchor, anchors_of, demotion, scaled_interval
-from sceval.planning.statuses import Statuses, cost_card, read_record, read_trace
+from sceval.planning.statuses import Statuses, cost_card, read_receipts, read_record, read_trace
 
 _GROUP = ["dataset", "task", "split"]
 _PARTS = {
@@ -29,16 +29,20 @@ def _concat(scored: Path, name: str, empty: list[str]) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=empty)
 
 
-def runs_table(plan: pd.DataFrame, records: Path, verdicts: dict[str, dict], trace: Path | None) -> pd.DataFrame:
+def runs_table(
+    plan: pd.DataFrame, records: Path, verdicts: dict[str, dict], trace: Path | None, fetched: Path | None = None
+) -> pd.DataFrame:
     """Return one row for each planned run: status, reason and cost card."""
     cards = {run_id: read_record(records / run_id / "run.json") for run_id in plan["run_id"]}
-    statuses = Statuses({key: card for key, card in cards.items() if card}, verdicts, read_trace(trace))
+    known = {key: card for key, card in cards.items() if card}
+    statuses = Statuses(known, verdicts, read_trace(trace), read_receipts(fetched))
     rows = []
     for row in plan.sort_values("needs", key=lambda needs: needs != "", kind="stable").to_dict("records"):
         status, reason = statuses.of(row)
         out = {name: row[name] for name in columns("plan")[:10]} | {"status": status, "reason": reason or None}
         out |= cost_card(cards[row["run_id"]]) | {"image": row["image"] or None, "program": row["program"] or None}
         out["output"] = f"outputs/{row['run_id']}" if cards[row["run_id"]] else None
+        out |= {name: row.get(name) or None for name in ("weights", "weights_licence")}
         rows.append(out)
     order = {run_id: place for place, run_id in enumerate(plan["run_id"])}
     return pd.DataFrame(rows).sort_values("run_id", key=lambda ids: ids.map(order)).reset_index(drop=True)
@@ -176,6 +180,7 @@ def collect(
     trace: Path | None,
     versions: dict[str, Any],
     out: Path,
+    fetched: Path | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Write the tables of the results into `out` and return them.
 
@@ -195,6 +200,8 @@ def collect(
         Versions and parameters, for the report.
     out
         Folder to write to.
+    fetched
+        Folder with one receipt for each file of fetched weights, or None.
     """
     plan = contract_tables.frame(
         "plan", pd.read_csv(plan_file, keep_default_na=False, dtype={"dataset": str, "model": str})
@@ -203,7 +210,7 @@ def collect(
     verdicts: dict[str, dict] = {}
     for path in sorted(scored.glob("*/verdicts.json")):
         verdicts |= json.loads(path.read_text())
-    runs = runs_table(plan, records, verdicts, trace)
+    runs = runs_table(plan, records, verdicts, trace, fetched)
     cost = runs.set_index("run_id")["cpu_s"].astype(float)
     upstream = plan.set_index("run_id")["needs"].map(cost).reindex(runs["run_id"]).fillna(0.0)
     runs["total_cpu_s"] = runs["cpu_s"].astype(float) + upstream.to_numpy()

@@ -136,7 +136,11 @@ class _Planner:
                 "path": card["path"],
                 "query": query["dataset"] if query else "",
                 "query_path": query["path"] if query else "",
-                "more_paths": [path for path in map(_reading_row(card).get, FILE_COLUMNS) if path],
+                "more_paths": [
+                    path
+                    for path in map(_reading_row(card).get, FILE_COLUMNS)
+                    if path and not path.startswith("embedded:")
+                ],
                 "row": _reading_row(card),
                 "query_row": _reading_row(query) if query else {},
                 "task": task,
@@ -166,6 +170,7 @@ class _Planner:
             "seed": seed,
             "device": self.settings.device,
             "weights": model["weights"] if own and regime in info.get("needs_weights", []) else "",
+            "fetch": False,
             "needs": "",
             "needs_solution": False,
             "file": output_file(WRITES[verb] if own else WRITES[TASKS[row["task"]].verbs[0]]),
@@ -179,7 +184,10 @@ class _Planner:
             "code": info.get("code", "") if own else self.settings.task_code,
         } | more
         run = self.plan.runs[row["run_id"]]
+        run["fetch"] = bool(run["weights"]) and model.get("fetch_weights", False)
         row.update(
+            weights=run["weights"],
+            weights_licence=model.get("weights_licence", "") if run["weights"] else "",
             program=f"{run['program']} {verb}",
             image=run["image"],
             verb=verb,
@@ -211,6 +219,8 @@ class _Planner:
             "needs": "",
             "output_of": "",
             "params": json.dumps(model["params"], sort_keys=True),
+            "weights": "",
+            "weights_licence": "",
         }
         self.plan.rows.append(row)
         return row

@@ -10,6 +10,8 @@ import pandas as pd
 from sceval.metrics.registry import METRICS
 
 _COMPOSITES = ("s_bio", "s_batch", "s_final")
+_CONSTANTS = {"0": 0.0, "1": 1.0, "chance": 0.5}
+_MEASURED = {"unintegrated PCA": "unintegrated", "permuted batches": "permuted", "floor": "floor", "ceiling": "ceiling"}
 
 
 @dataclass(frozen=True)
@@ -73,22 +75,30 @@ def anchors_of(metric: str, table: pd.DataFrame, measured: pd.DataFrame) -> tupl
         Values that the task measured itself: `metric`, `anchor`, `value`.
     """
     declared = METRICS[metric]
-    rule, direction = declared.anchors, declared.direction
-    if rule == "unscaled":
+    if declared.anchors == "unscaled":
         return NOTHING, NOTHING
-    if rule == "unintegrated PCA / permuted batches":
-        return _measured(measured, metric, "unintegrated"), _measured(measured, metric, "permuted")
+    zero, one = (_side(name, metric, declared.direction, table, measured) for name in declared.anchors.split(" / ", 1))
+    return zero, one
+
+
+def _side(name: str, metric: str, direction: int, table: pd.DataFrame, measured: pd.DataFrame) -> Anchor:
+    """Return one side of an anchor rule."""
     negative = _by_model(table, "negative_control", metric)
-    oracle = _best(_by_model(table, "positive_control", metric), direction)
-    if rule == "blind controls / 1":
-        return _best(negative, direction), Anchor(np.ones(1), "1")
-    if rule == "prior / 0":
-        prior = {name: values for name, values in negative.items() if name.startswith("majority-")}
-        return _best(prior, direction), Anchor(np.zeros(1), "0")
-    if metric in _COMPOSITES:
-        whole = _best(_by_model(table, "negative_control", "s_final"), 1)
-        return Anchor(negative.get(whole.source, np.empty(0)), whole.source), oracle
-    return _best(negative, direction), oracle
+    if name in _CONSTANTS:
+        return Anchor(np.full(1, _CONSTANTS[name]), name)
+    if name in _MEASURED:
+        return _measured(measured, metric, _MEASURED[name])
+    if name in ("label oracle", "oracle without batch"):
+        return _best(_by_model(table, "positive_control", metric), direction)
+    if name == "prior":
+        return _best({key: values for key, values in negative.items() if key.startswith("majority-")}, direction)
+    if name in ("blind control", "blind controls"):
+        if metric in _COMPOSITES:
+            whole = _best(_by_model(table, "negative_control", "s_final"), 1)
+            return Anchor(negative.get(whole.source, np.empty(0)), whole.source)
+        return _best(negative, direction)
+    msg = f"metric {metric}: unknown side {name!r} of its anchor rule"
+    raise ValueError(msg)
 
 
 def demotion(metric: str, table: pd.DataFrame) -> str:

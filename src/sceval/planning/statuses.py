@@ -48,6 +48,16 @@ def read_trace(path: Path | None) -> dict[str, list[dict[str, str]]]:
     return attempts
 
 
+def read_receipts(folder: Path | None) -> dict[str, str]:
+    """Return why weights could not be fetched: name -> reason, empty where all of its files came."""
+    reasons: dict[str, str] = {}
+    for path in sorted(folder.glob("*.json")) if folder else ():
+        receipt = json.loads(path.read_text())
+        reason = "" if receipt["ok"] else receipt["reason"]
+        reasons[receipt["weights"]] = reasons.get(receipt["weights"]) or reason
+    return reasons
+
+
 def _lost(attempts: list[dict[str, str]]) -> str:
     last = attempts[-1]
     code = last.get("exit", "-")
@@ -69,12 +79,18 @@ class Statuses:
         Run id -> what the scoring said.
     trace
         Attempts by process and tag, see `read_trace`.
+    fetched
+        Why weights could not be fetched, see `read_receipts`.
     """
 
     def __init__(
-        self, records: dict[str, dict], verdicts: dict[str, dict], trace: dict[str, list[dict[str, str]]]
+        self,
+        records: dict[str, dict],
+        verdicts: dict[str, dict],
+        trace: dict[str, list[dict[str, str]]],
+        fetched: dict[str, str] | None = None,
     ) -> None:
-        self.records, self.verdicts, self.trace = records, verdicts, trace
+        self.records, self.verdicts, self.trace, self.fetched = records, verdicts, trace, fetched or {}
         self.done: dict[str, tuple[str, str]] = {}
 
     def of(self, row: dict[str, Any]) -> tuple[str, str]:
@@ -107,6 +123,17 @@ class Statuses:
                 return f" ({_lost(attempts).removeprefix('error: ')})"
         return ""
 
+    def _not_fetched(self, weights: str) -> str:
+        """Return why weights are not there; empty where nothing says that they are missing."""
+        if self.fetched.get(weights):
+            return self.fetched[weights]
+        lost = [
+            attempts
+            for name, attempts in self.trace.items()
+            if weights and name.startswith(f"FETCH_WEIGHTS {weights}/") and attempts[-1].get("status") == "FAILED"
+        ]
+        return _lost(lost[0]).removeprefix("error: ") if lost else ""
+
     def _without_record(self, row: dict[str, Any]) -> tuple[str, str]:
         needs = row["needs"]
         if needs and self.done.get(needs, ("ok", ""))[0] != "ok":
@@ -115,6 +142,8 @@ class Statuses:
         attempts = self.trace.get(f"RUN {row['run_id']}")
         if attempts:
             return "failed", _lost(attempts)
+        if reason := self._not_fetched(row.get("weights") or ""):
+            return "not_run", f"its weights {row['weights']} could not be fetched: {reason}"
         prepared = self.trace.get(f"PREPARE {_view_id(row)}", [])
         if prepared and prepared[-1].get("status") == "FAILED":
             return "not_run", f"its view could not be prepared: {_lost(prepared).removeprefix('error: ')}"

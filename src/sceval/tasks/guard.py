@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sceval.contract import CellFile, check, h5ad
+from sceval.contract import CellFile, ContractError, check, h5ad
+from sceval.contract.light_tables import read_table
 
 MOST_MISSING = 0.5
 """Share of cells that a model may fail to embed before its output is refused."""
@@ -118,3 +119,84 @@ def annotation(path: Path, view: CellFile, wanted: np.ndarray) -> tuple[CellFile
     else:
         findings.append("no probabilities in the output: log-loss, Brier score and ECE are not computed")
     return out, findings
+
+
+def gene_embedding(path: Path, view: CellFile) -> tuple[np.ndarray, list[str]]:
+    """Return the vectors of the view's genes (g x d, float32) in its order, and what was found.
+
+    Genes that are absent or have a row of NaN get the mean of the others, and are counted.
+
+    Raises
+    ------
+    BadOutput
+        If no gene is one of the view's, too many are missing, or values are not finite or constant.
+    """
+    output = _read("gene_embedding", path)
+    where = {name: row for row, name in enumerate(output.obs_names)}
+    X = np.full((view.n_vars, output.X.shape[1]), np.nan, np.float32)
+    here = np.array([name in where for name in view.var_names], bool)
+    if not here.any():
+        msg = f"none of its {output.n_obs} genes is a gene of the view, the first is {output.obs_names[0]!r}"
+        raise BadOutput(msg)
+    X[here] = output.X[[where[name] for name in view.var_names[here]]]
+    missing = np.isnan(X).all(axis=1) if X.shape[1] else np.ones(len(X), bool)
+    if missing.mean() > MOST_MISSING:
+        msg = f"{int(missing.sum())} of {len(X)} genes have no vector"
+        raise BadOutput(msg)
+    bad = ~np.isfinite(X).all(axis=1) & ~missing
+    if bad.any():
+        first = view.var_names[bad.argmax()]
+        msg = f"{int(bad.sum())} genes have values that are NaN or infinite, the first is {first!r}"
+        raise BadOutput(msg)
+    if np.ptp(X[~missing], axis=0).max() == 0:
+        msg = "the embedding is constant: every gene has the same vector"
+        raise BadOutput(msg)
+    findings = []
+    if missing.any():
+        X[missing] = X[~missing].mean(axis=0)
+        findings.append(f"{int(missing.sum())} genes have no vector; they stand at the mean of the others")
+    return X, findings
+
+
+def table(kind: str, path: Path) -> dict[str, np.ndarray]:
+    """Return the columns of an output that is a table.
+
+    Raises
+    ------
+    BadOutput
+        If it breaks its schema.
+    """
+    try:
+        return read_table(kind, path)
+    except ContractError as error:
+        raise BadOutput("; ".join(str(p).replace(f"{path}", "output", 1) for p in error.problems[:3])) from error
+
+
+def gene_classes(path: Path, view: CellFile, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return class names (c), probabilities of the wanted genes (m x c), and what was found.
+
+    Raises
+    ------
+    BadOutput
+        If genes are absent or probabilities are outside 0 to 1 or do not sum to 1.
+    """
+    columns = table("gene_classes", path)
+    classes = np.unique(columns["class"].astype(str))
+    rows = {name: row for row, name in enumerate(wanted)}
+    probability, given = np.zeros((len(wanted), len(classes))), np.zeros(len(wanted), bool)
+    column = np.searchsorted(classes, columns["class"].astype(str))
+    for gene, place, value in zip(columns["gene"], column, columns["probability"], strict=True):
+        row = rows.get(gene)
+        if row is not None:
+            probability[row, place], given[row] = value, True
+    if not given.all():
+        msg = f"{int((~given).sum())} of {len(wanted)} genes are absent from the output, the first is "
+        raise BadOutput(msg + repr(wanted[(~given).argmax()]))
+    if probability.min() < -1e-6 or np.abs(probability.sum(axis=1) - 1).max() > 1e-3:
+        worst = int(np.abs(probability.sum(axis=1) - 1).argmax())
+        msg = f"the probabilities of gene {wanted[worst]!r} add up to {probability[worst].sum():.4f}, not to 1"
+        raise BadOutput(msg)
+    known = {label for label in view.var["gene_class"] if label is not None}
+    unknown = sorted(set(classes) - known)
+    findings = [f"classes that no training gene has: {', '.join(unknown[:5])}"] if unknown else []
+    return classes.astype(object), np.clip(probability, 0.0, 1.0), findings

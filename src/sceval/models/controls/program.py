@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-from sceval.contract.results import Annotation, Embedding
-from sceval.models.controls import annotations, embeddings
+from collections.abc import Callable
+
+from sceval.contract.results import Annotation, Embedding, GeneClasses, GeneEmbedding
+from sceval.models.controls import annotations, embeddings, genes
 from sceval.models.params import Param
 from sceval.models.program import program
 from sceval.models.reference import reference
 from sceval.models.request import Info, NotApplicable, Request
 
-_CHOICES = tuple(dict.fromkeys([*embeddings.CONTROLS, *annotations.CONTROLS]))
+_TABLES = {
+    "embed-cells": embeddings.CONTROLS,
+    "annotate": annotations.CONTROLS,
+    "embed-genes": genes.EMBEDDINGS,
+    "classify-genes": genes.CLASSES,
+}
+"""Verb -> its controls by name."""
 
 INFO = Info(
     name="controls",
     title="Controls",
     version="1.0.0",
-    verbs=("embed-cells", "annotate"),
-    regimes={"embed-cells": ("scratch", "probe"), "annotate": ("scratch",)},
+    verbs=tuple(_TABLES),
+    regimes={verb: ("scratch", "probe") if verb == "embed-cells" else ("scratch",) for verb in _TABLES},
     matrix=("counts", "binary"),
-    uses_labels=("annotate",),
+    uses_labels=("annotate", "classify-genes"),
     memory_mb=1000,
     citation="Negative controls of this project",
     params=(
         Param(
             "control",
             "log_total",
-            f"embed-cells has {', '.join(embeddings.CONTROLS)}; annotate has {', '.join(annotations.CONTROLS)}.",
-            choices=_CHOICES,
+            "; ".join(f"{verb} has {', '.join(table)}" for verb, table in _TABLES.items()) + ".",
+            choices=tuple(dict.fromkeys(name for table in _TABLES.values() for name in table)),
         ),
     ),
 )
 
 
-def _pick(request: Request, verb: str, table: dict) -> object:
-    name = request.params["control"]
+def _pick(request: Request, verb: str) -> Callable:
+    name, table = request.params["control"], _TABLES[verb]
     if name not in table:
         msg = f"control {name!r} does not do {verb}; those that do: {', '.join(table)}"
         raise NotApplicable(msg)
@@ -42,13 +50,31 @@ def _pick(request: Request, verb: str, table: dict) -> object:
 
 def embed_cells(request: Request) -> Embedding:
     """Embed cells by a control."""
-    return Embedding(_pick(request, "embed-cells", embeddings.CONTROLS)(request))
+    return Embedding(_pick(request, "embed-cells")(request))
 
 
 def annotate(request: Request) -> Annotation:
     """Guess labels by a control."""
-    control = _pick(request, "annotate", annotations.CONTROLS)
+    control = _pick(request, "annotate")
     return control(request, reference(request))
 
 
-main = program(INFO, {"embed-cells": embed_cells, "annotate": annotate})
+def embed_genes(request: Request) -> GeneEmbedding:
+    """Embed genes by a control."""
+    return GeneEmbedding(request.view.var_names, _pick(request, "embed-genes")(request))
+
+
+def classify_genes(request: Request) -> GeneClasses:
+    """Guess classes of genes by a control."""
+    return _pick(request, "classify-genes")(request)
+
+
+main = program(
+    INFO,
+    {
+        "embed-cells": embed_cells,
+        "annotate": annotate,
+        "embed-genes": embed_genes,
+        "classify-genes": classify_genes,
+    },
+)

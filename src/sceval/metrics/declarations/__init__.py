@@ -1,0 +1,7 @@
+"""The declarations behind registry.py, as plain rows: one module for each group of tasks."""
+
+from __future__ import annotations
+
+from sceval.metrics.declarations import annotation, gene_function, integration
+
+ROWS = (*integration.ROWS, *annotation.ROWS, *gene_function.ROWS)

@@ -1,0 +1,1 @@
+"""Gene vectors without any model: expression statistics, or co-expression."""
