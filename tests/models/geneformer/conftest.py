@@ -12,6 +12,17 @@ import pytest
 FIXTURE = Path(__file__).resolve().parents[3].parent / "shared" / "parity" / "geneformer"
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny tensors gain nothing from threads, and wait for each other on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def _model_folder(folder):
     """The folder of the masked-token model: the one that is not the classifier."""
     found = [path.parent for path in folder.glob("*/config.json") if path.parent.name != "cell_classifier"]
@@ -83,7 +94,54 @@ def small():
             genes=genes,
             counts=counts,
             cells=cells,
-            rng=rng,
         )
 
     return make
+
+
+V1_SPECIALS, V2_SPECIALS = ("<pad>", "<mask>"), ("<pad>", "<mask>", "<cls>", "<eos>")
+
+
+@pytest.fixture
+def official(tmp_path):
+    """Write a folder as the official repository has it: models of both versions, dictionaries where they lie there.
+
+    Returns a namespace of the root and the two model folders; V1 knows genes 0 to 11, V2 genes 4 to 15 of `ENSG...`,
+    and the medians of V2 cover more genes than its tokens.
+    """
+    import torch
+
+    from sceval.models.geneformer.checkpoint import save
+    from sceval.models.geneformer.config import GeneformerConfig
+    from sceval.models.geneformer.dictionaries import Dictionaries, write_dictionaries
+    from sceval.models.geneformer.network import Network
+    from sceval.models.geneformer.vocabulary import Vocabulary
+
+    def ids(numbers):
+        return [f"ENSG{i:011d}" for i in numbers]
+
+    def model(name, genes, specials, suffix, place, extra):
+        tokens = {token: i for i, token in enumerate((*specials, *genes))}
+        mapping = {gene: gene for gene in genes} | {"OLDNAME": genes[0], "ENSG00000099999": genes[1]}
+        medians = {gene: 1.0 + i / 7 for i, gene in enumerate(genes + extra)}
+        content = Dictionaries(tokens, medians, mapping, {"SYMBOL2": genes[2]}, suffix)
+        config = GeneformerConfig(
+            n_tokens=len(tokens), width=16, n_layers=2, n_heads=2, d_ff=24, max_positions=10, cls_id=tokens.get("<cls>")
+        )
+        torch.manual_seed(len(specials))
+        network = Network(config)
+        save(tmp_path / name, network, Vocabulary(content, config.max_positions))
+        for path in (tmp_path / name).glob("*.pkl"):
+            path.unlink()
+        place.mkdir(parents=True, exist_ok=True)
+        write_dictionaries(place, content)
+        return tmp_path / name
+
+    code = tmp_path / "geneformer"
+    return SimpleNamespace(
+        root=tmp_path,
+        v1=model("Geneformer-V1-10M", ids(range(12)), V1_SPECIALS, "gc30M", code / "gene_dictionaries_30m", []),
+        v2=model("Geneformer-V2-104M", ids(range(4, 15)), V2_SPECIALS, "gc104M", code, ids(range(15, 18))),
+        d1=code / "gene_dictionaries_30m",
+        d2=code,
+    )

@@ -127,13 +127,13 @@ def test_hidden_states(parity):
     loaded = load(parity.model, {}, 0)
     tokens = tokens_of(parity, loaded.vocabulary)
     batch = tensors(tokens.batch(parity.expected("tokens")["cell_row"][expected["h_rows"]]))
-    mask = batch["attention_mask"]
+    mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"], dtype=torch.bool))
     states = loaded.network.hidden_states(batch)
     assert len(states) == parity.meta["num_hidden_layers"] + 1
     for name, layer in (("h_embed", 0), ("h_layer1", 1), ("h_second_last", -2), ("h_last", -1)):
         close(states[layer] * mask[..., None], expected[name], **STATES)
     first = {name: value[:1] for name, value in batch.items()}
-    logits = loaded.network.masked_logits(first, first["attention_mask"])
+    logits = loaded.network.masked_logits(first, mask[:1])
     close(logits, expected["mlm_head_logits_first"][: len(logits)], atol=2e-4)
 
 

@@ -119,7 +119,7 @@ class RankTokens:
         for line, own, length in zip(ids, cells, lengths, strict=True):
             line[:length] = np.concatenate([front, own, back])
         out = {"input_ids": ids}
-        if lengths.min(initial=0) < ids.shape[1]:
+        if len(cells) and lengths.min() < ids.shape[1]:
             out["attention_mask"] = np.arange(ids.shape[1])[None, :] < lengths[:, None]
         return out
 

@@ -152,6 +152,4 @@ class Vocabulary:
         unique = sorted({key for key in keys if key and key not in SPECIALS})
         tokens = {token: number for number, token in enumerate((*SPECIALS, *unique))}
         names = {symbol: key for symbol, key in zip(genes.symbols, keys, strict=True) if symbol and key}
-        return cls(
-            Dictionaries(tokens, dict.fromkeys(unique, 1.0), None, names), max_tokens, fitted=False, exact_only=True
-        )
+        return cls(Dictionaries(tokens, dict.fromkeys(unique, 1.0), None, names), max_tokens, fitted=False)
