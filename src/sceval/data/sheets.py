@@ -21,7 +21,7 @@ FILE_COLUMNS = ("gene_sets", "network")
 
 KINDS = ("model", "baseline", "negative_control", "positive_control")
 
-REGIMES = ("zero_shot", "probe", "frozen", "finetune", "scratch", "encoder_only", "decoder_only")
+REGIMES = ("zero_shot", "probe", "frozen", "frozen_embeddings", "finetune", "scratch", "encoder_only", "decoder_only")
 
 MATRICES = ("counts", "binary", "lognorm")
 
@@ -77,7 +77,7 @@ MODELS = (
     Column("program", "Command that does the same without a container (profile `venv`)."),
     Column("params", "Hyper-parameters as JSON, for every run of this row.", default="{}"),
     Column("regimes", "Regimes, separated by `;`; all of the model where empty.", choices=REGIMES, many=True),
-    Column("weights", "Folder of the weights."),
+    Column("weights", "Folder of the weights, or a name of the weights catalogue (`assets/weights.csv`)."),
     Column("kind", "What the row is.", default="model", choices=KINDS),
     Column("verbs", "Verbs used, separated by `;`; all of the model where empty.", choices=VERBS, many=True),
     Column("deterministic", "`yes` where the seed changes nothing: it runs once.", default="no", choices=("yes", "no")),

@@ -6,15 +6,16 @@ import torch
 
 from sceval.models.scgpt.checkpoint import load_checkpoint, save_checkpoint
 from sceval.models.scgpt.feeding import to_tensors
-from sceval.models.scgpt.integrate import integrate_cells, loss_weights
+from sceval.models.scgpt.integrate import integrate_cells
 from sceval.models.scgpt.objectives import TensorBatch, loss_terms, weighted_loss
+from sceval.models.scgpt.options import loss_weights
 from sceval.models.scgpt.recipe import OFFICIAL, PARAMS, resolve
 from sceval.models.scgpt.tokens import TokenBatch
 
 TINY = {"d_model": 8, "n_heads": 2, "n_layers": 1, "epochs": 2, "batch_size": 8, "n_hvg": 12, "min_gene_counts": 0.0}
 
 
-def run(made, rows=None, seed=0, weights=None, **params):
+def run(made, rows=None, seed=0, weights=None, regime=None, labels=None, **params):
     rows = np.arange(len(made.cells)) if rows is None else rows
     return integrate_cells(
         made.counts[rows],
@@ -25,6 +26,8 @@ def run(made, rows=None, seed=0, weights=None, **params):
         seed=seed,
         device="cpu",
         weights=weights,
+        regime=regime,
+        labels=None if labels is None else labels[rows],
     )
 
 
@@ -72,7 +75,8 @@ def test_terms_with_weight_zero_are_left_out_with_their_heads(small):
     assert set(result.history.train[0]) == {"loss", "gep"}
     config = result.model.config
     assert (config.zero_prob, config.mvc, config.discriminator, config.n_domains) == (False, False, 0, 0)
-    assert loss_weights(resolve("integrate", "scratch", {"mvc_weight": 0.5}))["gepc_nzlp"] == 0.5
+    half = loss_weights(resolve("integrate", "scratch", {"mvc_weight": 0.5}), batches=True, labels=False)
+    assert half["gepc_nzlp"] == 0.5
 
 
 def test_a_cell_without_used_gene_gets_nan_and_does_not_train(small):

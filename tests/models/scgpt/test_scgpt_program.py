@@ -120,6 +120,17 @@ def test_not_applicable_regimes(run, verb, regime, reason):
     assert not (result.folder / "out.h5ad").exists()
 
 
+def test_integration_with_labels_needs_a_view_that_shows_them(run):
+    result = run("integrate", "scratch", params={"use_labels": True})
+    assert result.exit_code == 99
+    assert "this view shows no label" in result.stderr
+    shown = make_view(n=60, g=30, task="batch_integration")
+    shown.obs["cell_type"] = make_view(n=60, g=30).obs["cell_type"]
+    result = run("integrate", "scratch", view=shown, params={"use_labels": True, "reconstruction": "cross_entropy"})
+    assert result.exit_code == 0, result.stderr
+    assert 0 < facts(result)["labelled_cells"] <= 60
+
+
 def test_too_few_known_genes_is_not_applicable_with_the_share(run):
     view = make_view(n=60, g=30, task="batch_integration")
     view.var["gene_symbol"][5:] = [f"Mouse{i}" for i in range(25)]

@@ -18,8 +18,9 @@ class ScGPTConfig:
     dropout, attention_dropout
         Dropout on residuals, feed-forward and values; on attention weights (``None`` = the same). Any attention
         dropout forbids torch's fused attention on a CPU.
-    n_classes, n_cls_layers
-        Classes of the cell classifier (0 = no classifier) and its depth.
+    n_classes, n_cls_layers, cls_style
+        Classes of the cell classifier (0 = no classifier), its depth, and its kind: ``official``, or ``study`` (two
+        layers with batch normalization and Mish, whatever the depth).
     n_batches
         Batches known to the batch encoder of the decoders (0 = none).
     n_domains
@@ -32,6 +33,8 @@ class ScGPTConfig:
         Decoders also predict the probability that a gene is expressed.
     mvc
         Expression prediction from the cell vector.
+    n_value_bins
+        Decoders give one logit for each bin of the value instead of the value (0 = the value); ``plain`` only.
     discriminator
         Batches told apart by the adversarial discriminator (0 = none).
     pert_pad_id, n_perts
@@ -48,20 +51,29 @@ class ScGPTConfig:
     attention_dropout: float | None = None
     n_classes: int = 0
     n_cls_layers: int = 3
+    cls_style: str = "official"
     n_batches: int = 0
     n_domains: int = 0
     batch_norm: bool = False
     decoder: str = "plain"
     zero_prob: bool = False
     mvc: bool = True
+    n_value_bins: int = 0
     discriminator: int = 0
     n_perts: int = 0
     pert_pad_id: int = 0
+
+    @property
+    def width(self) -> int:
+        """Length of a cell vector."""
+        return self.d_model
 
     def __post_init__(self) -> None:
         if self.d_model % self.n_heads:
             raise ValueError(f"width {self.d_model} is not divisible by {self.n_heads} attention heads")
         if self.decoder not in ("plain", "affine", "none"):
             raise ValueError(f"unknown decoder {self.decoder!r}")
+        if self.cls_style not in ("official", "study"):
+            raise ValueError(f"unknown classifier {self.cls_style!r}")
         if self.n_domains and self.batch_norm:
             raise ValueError("domain-specific and plain batch normalization exclude each other")

@@ -6,24 +6,28 @@ import torch
 from torch import Tensor, nn
 
 
-def _expression_stack(d_in: int, width: int) -> nn.Sequential:
+def _expression_stack(d_in: int, width: int, n_out: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(d_in, width), nn.LeakyReLU(), nn.Linear(width, width), nn.LeakyReLU(), nn.Linear(width, 1)
+        nn.Linear(d_in, width), nn.LeakyReLU(), nn.Linear(width, width), nn.LeakyReLU(), nn.Linear(width, n_out)
     )
 
 
 class ExprDecoder(nn.Module):
-    """Expression of each gene from its own output vector, and optionally the probability that it is non-zero."""
+    """Expression of each gene from its own output vector, and optionally the probability that it is non-zero.
 
-    def __init__(self, d_in: int, width: int, zero_prob: bool = False) -> None:
+    With ``n_bins`` it gives one logit for each bin of the value.
+    """
+
+    def __init__(self, d_in: int, width: int, zero_prob: bool = False, n_bins: int = 0) -> None:
         super().__init__()
-        self.fc = _expression_stack(d_in, width)
+        self.n_bins = n_bins
+        self.fc = _expression_stack(d_in, width, n_bins or 1)
         if zero_prob:
             self.zero_logit = _expression_stack(d_in, width)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Prediction and probability of being non-zero (None without that head), both (cells, positions)."""
-        prediction = self.fc(x).squeeze(-1)
+        """Prediction and probability of being non-zero (None without that head), both (cells, positions [, bins])."""
+        prediction = self.fc(x) if self.n_bins else self.fc(x).squeeze(-1)
         if not hasattr(self, "zero_logit"):
             return prediction, None
         return prediction, torch.sigmoid(self.zero_logit(x).squeeze(-1))
@@ -43,19 +47,24 @@ class AffineExprDecoder(nn.Module):
 
 
 class MVCDecoder(nn.Module):
-    """Expression of each gene as the inner product of the cell vector and a query made from the gene vector."""
+    """Expression of each gene as the inner product of the cell vector and a query made from the gene vector.
 
-    def __init__(self, width: int, d_in: int, zero_prob: bool = False) -> None:
+    With ``n_bins`` the products are not summed up but go through a linear layer to one logit for each bin.
+    """
+
+    def __init__(self, width: int, d_in: int, zero_prob: bool = False, n_bins: int = 0) -> None:
         super().__init__()
         self.gene2query = nn.Linear(width, width)
         self.W = nn.Linear(width, d_in, bias=False)
+        self.to_bins = nn.Linear(d_in, n_bins) if n_bins else None
         if zero_prob:
             self.W_zero_logit = nn.Linear(width, d_in)
 
     def forward(self, cell: Tensor, genes: Tensor) -> tuple[Tensor, Tensor | None]:
         """Prediction and probability of being non-zero, both (cells, positions)."""
         query = torch.sigmoid(self.gene2query(genes))
-        prediction = (self.W(query) * cell[:, None]).sum(dim=-1)
+        products = self.W(query) * cell[:, None]
+        prediction = products.sum(dim=-1) if self.to_bins is None else self.to_bins(products)
         if not hasattr(self, "W_zero_logit"):
             return prediction, None
         return prediction, torch.sigmoid((self.W_zero_logit(query) * cell[:, None]).sum(dim=-1))
@@ -83,6 +92,23 @@ class ClsDecoder(_Classifier):
 
     def __init__(self, width: int, n_classes: int, n_layers: int = 3) -> None:
         super().__init__(width, n_classes, n_layers, nn.ReLU)
+
+
+class StudyClassifier(nn.Module):
+    """The study's classifier: two layers with batch normalization and Mish, the second half as wide; then linear."""
+
+    def __init__(self, width: int, n_classes: int) -> None:
+        super().__init__()
+        half = max(width // 2, 1)
+        self.mlp = nn.Sequential(
+            *(nn.Linear(width, width), nn.BatchNorm1d(width), nn.Mish()),
+            *(nn.Linear(width, half), nn.BatchNorm1d(half), nn.Mish()),
+        )
+        self.out_layer = nn.Linear(half, n_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, (cells, n_classes)."""
+        return self.out_layer(self.mlp(x))
 
 
 class _ReverseGradient(torch.autograd.Function):

@@ -17,9 +17,10 @@ from sceval.models.scgpt.choice import HashChooser
 from sceval.models.scgpt.feeding import encode_all, masked_tensors
 from sceval.models.scgpt.network import ScGPT
 from sceval.models.scgpt.objectives import weighted_loss
+from sceval.models.scgpt.options import loss_weights, value_bins
 from sceval.models.scgpt.prepare import Notes, finetune_tokens
 from sceval.models.scgpt.recipe import resolve
-from sceval.models.scgpt.regimes import network_for
+from sceval.models.scgpt.regimes import freeze, network_for, training_mode
 from sceval.models.scgpt.tokens import CellTokenizer
 from sceval.models.scgpt.vocabulary import Vocabulary
 from sceval.training.batching import holdout_split, length_buckets, pure_batches
@@ -27,6 +28,15 @@ from sceval.training.device import choose_device
 from sceval.training.loop import History, LoopSettings, Progress, fit
 from sceval.training.optim import make_optimizer
 from sceval.training.seed import derive_seed, hash_ids, seed_everything
+
+#: Regime -> what it fixes (see `regimes.FREEZABLE`).
+REGIMES = {
+    "scratch": "none",
+    "finetune": "none",
+    "frozen_embeddings": "embeddings",
+    "encoder_only": "all_but_encoder",
+    "decoder_only": "all_but_decoder",
+}
 
 
 @dataclass(frozen=True)
@@ -41,19 +51,6 @@ class Integration:
     notes: Notes
 
 
-def loss_weights(params: dict[str, Any]) -> dict[str, float]:
-    """Weights of the official integration loss; a term with weight 0 is left out, its head is not computed."""
-    weights = {
-        "gep": 1.0,
-        "gep_nzlp": params["zero_prob_weight"],
-        "gepc": params["mvc_weight"],
-        "gepc_nzlp": params["mvc_weight"] * params["zero_prob_weight"],
-        "ecs": params["ecs_weight"],
-        "dab": params["dab_weight"],
-    }
-    return {name: weight for name, weight in weights.items() if weight}
-
-
 def loop_settings(params: dict[str, Any]) -> LoopSettings:
     """The shared loop's settings out of resolved parameters."""
     return LoopSettings(
@@ -65,10 +62,10 @@ def loop_settings(params: dict[str, Any]) -> LoopSettings:
     )
 
 
-def _masked_error(
+def masked_error(
     tokens: CellTokenizer, rows: np.ndarray, codes: np.ndarray, keys: np.ndarray, params: dict[str, Any], seed: int
 ) -> Callable[[ScGPT], float]:
-    """Masked MSE of the validation cells, the same values hidden each time, so that epochs can be compared."""
+    """Masked error of the validation cells, the same values hidden each time, so that epochs can be compared."""
 
     def validate(model: ScGPT) -> float:
         place = next(model.parameters()).device
@@ -77,10 +74,11 @@ def _masked_error(
         for part in length_buckets(tokens.lengths[rows], params["batch_size"], codes=codes[rows]):
             chunk = rows[part]
             batch = masked_tensors(tokens, chunk, chooser, params["mask_ratio"], place, codes[chunk])
-            output = model(batch.gene_ids, batch.values, batch.pad_mask, batch.batch_labels)
             hidden = float(batch.mask.sum())
             if hidden:
-                total += float(losses.masked_mse(output.expression.float(), batch.target, batch.mask)) * hidden
+                output = model(batch.gene_ids, batch.values, batch.pad_mask, batch.batch_labels, at=batch.mask)
+                value = losses.reconstruction(output.expression.float(), batch.target[batch.mask])
+                total += float(value) * hidden
                 count += hidden
         return total / count if count else float("nan")
 
@@ -93,6 +91,8 @@ def integrate_cells(
     cell_ids: Sequence[str],
     batches: Sequence[str],
     *,
+    regime: str | None = None,
+    labels: np.ndarray | None = None,
     weights: Path | None = None,
     params: dict[str, Any] | None = None,
     seed: int = 0,
@@ -112,6 +112,12 @@ def integrate_cells(
         Cells x genes (CSR), raw counts.
     symbols, cell_ids, batches
         Gene symbols of the columns; ids and batches of the rows.
+    regime
+        ``scratch``, ``finetune``, ``frozen_embeddings`` (gene and value encoders fixed), ``encoder_only`` (the
+        transformer alone trains) or ``decoder_only`` (the expression decoder alone trains, so that the vectors move by
+        their batch normalization only); by default what ``weights`` says.
+    labels
+        Class of each cell, -1 where it has none; learned too where given.
     weights
         Checkpoint folder to start from; None = from scratch, with a vocabulary of the dataset's genes.
     params
@@ -132,8 +138,11 @@ def integrate_cells(
     TrainingError
         The loss is not finite.
     """
+    regime = regime or ("scratch" if weights is None else "finetune")
+    if regime not in REGIMES:
+        raise ValueError(f"unknown regime {regime!r}; choose one of {', '.join(REGIMES)}")
     place = choose_device(device)
-    settings = resolve("integrate", "scratch" if weights is None else "finetune", params or {}, place.type)
+    settings = resolve("integrate", regime, params or {}, place.type)
     notes = Notes({"device": place.type, "params_used": settings})
     order = np.argsort(np.asarray(cell_ids, dtype=str), kind="stable")
     counts = sp.csr_matrix(counts)[order]
@@ -142,7 +151,8 @@ def integrate_cells(
     n = len(names)
     seed_everything(derive_seed(seed, "scgpt", "integrate"))
 
-    terms = loss_weights(settings)
+    classes = None if labels is None else np.asarray(labels, dtype=np.int64)[order]
+    terms = loss_weights(settings, batches=True, labels=classes is not None)
     model, vocabulary, report = network_for(
         weights,
         lambda: Vocabulary.from_genes([s for s in symbols if s]),
@@ -153,8 +163,10 @@ def integrate_cells(
         zero_prob="gep_nzlp" in terms,
         mvc="gepc" in terms,
         discriminator=n if "dab" in terms else 0,
-        n_classes=0,
+        n_value_bins=value_bins(settings),
+        n_classes=int(classes.max()) + 1 if "cls" in terms else 0,
     )
+    freeze(model, REGIMES[regime])
     tokens = finetune_tokens(
         counts, list(symbols), ids, vocabulary, settings, seed, notes, keep_zeros=True, batch_codes=codes
     )
@@ -166,6 +178,8 @@ def integrate_cells(
     def loss(network: ScGPT, rows: np.ndarray, epoch: int) -> tuple[torch.Tensor, dict[str, float]]:
         chooser = HashChooser(keys, seed, "mask", epoch)
         batch = masked_tensors(tokens, rows, chooser, settings["mask_ratio"], place, codes[rows])
+        if classes is not None:
+            batch.classes = torch.from_numpy(classes[rows]).to(place)
         return weighted_loss(network, batch, terms, ecs_threshold=settings["ecs_threshold"])
 
     history = fit(
@@ -181,8 +195,9 @@ def integrate_cells(
         ),
         settings=loop_settings(settings),
         device=place,
-        validate=_masked_error(tokens, held, codes, keys, settings, seed) if held.size else None,
+        validate=masked_error(tokens, held, codes, keys, settings, seed) if held.size else None,
         on_progress=on_progress,
+        set_mode=training_mode,
     )
     X = np.empty((len(ids), model.config.d_model), dtype=np.float32)
     X[order] = encode_all(

@@ -19,6 +19,23 @@ def masked_relative_error(prediction: Tensor, target: Tensor, mask: Tensor) -> T
     return ((prediction - target).abs() / (target + 1e-6) * weight).sum() / weight.sum()
 
 
+def reconstruction(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of values, or, where predictions have one more dimension (logits of bins), cross-entropy.
+
+    Targets are bins from 0 on; the padding value that a hidden cls token may carry counts as bin 0.
+    """
+    if prediction.dim() == target.dim():
+        return F.mse_loss(prediction, target)
+    bins = target.long().clamp(0, prediction.shape[-1] - 1)
+    return F.cross_entropy(prediction.flatten(0, -2), bins.flatten())
+
+
+def labelled_cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
+    """Mean cross-entropy of the cells that have a class (0 and more); 0 where none has."""
+    known = classes >= 0
+    return F.cross_entropy(logits[known], classes[known]) if bool(known.any()) else logits.sum() * 0.0
+
+
 def bernoulli_nll(probability: Tensor, target: Tensor) -> Tensor:
     """Negative log-likelihood of "target > 0", element by element.
 

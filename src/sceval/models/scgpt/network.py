@@ -18,7 +18,15 @@ from sceval.models.scgpt.encoder import (
     ValueEncoder,
     normalize_tokens,
 )
-from sceval.models.scgpt.heads import AdversarialDiscriminator, AffineExprDecoder, ClsDecoder, ExprDecoder, MVCDecoder
+from sceval.models.scgpt.heads import (
+    AdversarialDiscriminator,
+    AffineExprDecoder,
+    ClsDecoder,
+    ExprDecoder,
+    MVCDecoder,
+    StudyClassifier,
+)
+from sceval.models.scgpt.shape import ShapedScGPT
 
 #: Parameters with these first names belong to the backbone; a checkpoint must supply every one of them.
 BACKBONE = ("encoder", "value_encoder", "transformer_encoder", "bn", "pert_encoder")
@@ -38,9 +46,10 @@ class ScGPTOutput:
     mvc_zero_prob: Tensor | None = None
     classes: Tensor | None = None
     batches: Tensor | None = None
+    second: Tensor | None = None
 
 
-class ScGPT(nn.Module):
+class ScGPT(ShapedScGPT):
     """Encoder over a set of (gene, value) tokens, position 0 standing for the cell.
 
     Inputs are cells x positions: ``gene_ids`` int64, ``values`` float, ``pad_mask`` True at padding (None where
@@ -68,11 +77,14 @@ class ScGPT(nn.Module):
         if c.decoder == "affine":
             self.decoder = AffineExprDecoder(c.d_model)
         elif c.decoder == "plain":
-            self.decoder = ExprDecoder(d_in, c.d_model, c.zero_prob)
+            self.decoder = ExprDecoder(d_in, c.d_model, c.zero_prob, c.n_value_bins)
         if c.mvc:
-            self.mvc_decoder = MVCDecoder(c.d_model, d_in, c.zero_prob)
+            self.mvc_decoder = MVCDecoder(c.d_model, d_in, c.zero_prob, c.n_value_bins)
         if c.n_classes:
-            self.cls_decoder = ClsDecoder(c.d_model, c.n_classes, c.n_cls_layers)
+            study = c.cls_style == "study"
+            self.cls_decoder = (
+                StudyClassifier(c.d_model, c.n_classes) if study else ClsDecoder(c.d_model, c.n_classes, c.n_cls_layers)
+            )
         if c.discriminator:
             self.grad_reverse_discriminator = AdversarialDiscriminator(c.d_model, c.discriminator)
         nn.init.uniform_(self.encoder.embedding.weight, -0.1, 0.1)

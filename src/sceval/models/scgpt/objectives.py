@@ -13,7 +13,7 @@ from sceval.models.scgpt import losses
 from sceval.models.scgpt.network import ScGPT, ScGPTOutput
 
 #: Term -> what it needs from the forward pass.
-TERMS = ("gep", "gep_nzlp", "gepc", "gepc_nzlp", "ecs", "dab", "cls", "mse")
+TERMS = ("gep", "gep_nzlp", "gepc", "gepc_nzlp", "ecs", "dab", "cls", "mse", "cce")
 
 
 @dataclass
@@ -35,7 +35,7 @@ def forward_for(model: ScGPT, batch: TensorBatch, weights: Mapping[str, float]) 
     unknown = set(weights) - set(TERMS)
     if unknown:
         raise ValueError(f"unknown loss terms {sorted(unknown)}; choose from {', '.join(TERMS)}")
-    return model(
+    output = model(
         batch.gene_ids,
         batch.values,
         batch.pad_mask,
@@ -47,6 +47,9 @@ def forward_for(model: ScGPT, batch: TensorBatch, weights: Mapping[str, float]) 
         batches="dab" in weights,
         at=None if "mse" in weights else batch.mask,
     )
+    if "cce" in weights:
+        output.second = model.encode_cells(batch.gene_ids, batch.values, batch.pad_mask, batch.batch_labels)
+    return output
 
 
 def loss_terms(
@@ -54,9 +57,10 @@ def loss_terms(
 ) -> dict[str, Tensor]:
     """Each asked-for term, unweighted, computed in at least float32.
 
-    ``gep``/``gepc``: masked MSE of decoder/MVC; ``*_nzlp``: Bernoulli likelihood of being expressed at hidden
-    positions; ``ecs``: elastic cell similarity; ``dab``: adversarial batch classes; ``cls``: cell classes; ``mse``:
-    plain MSE over all positions (perturbation).
+    ``gep``/``gepc``: masked MSE of decoder/MVC (cross-entropy where they give logits of bins); ``*_nzlp``: Bernoulli
+    likelihood of being expressed at hidden positions; ``ecs``: elastic cell similarity; ``dab``: adversarial batch
+    classes; ``cls``: classes of the cells that have one; ``mse``: plain MSE over all positions (perturbation); ``cce``:
+    contrast with a second pass.
     """
 
     def full(x: Tensor) -> Tensor:
@@ -65,14 +69,15 @@ def loss_terms(
     # Predictions are there at hidden positions only, in row order (see ScGPT.forward, `at`).
     hidden = None if batch.target is None or batch.mask is None else batch.target[batch.mask]
     makers = {
-        "gep": lambda: F.mse_loss(full(output.expression), hidden),
+        "gep": lambda: losses.reconstruction(full(output.expression), hidden),
         "gep_nzlp": lambda: losses.bernoulli_nll(full(output.zero_prob), hidden).mean(),
-        "gepc": lambda: F.mse_loss(full(output.mvc), hidden),
+        "gepc": lambda: losses.reconstruction(full(output.mvc), hidden),
         "gepc_nzlp": lambda: losses.bernoulli_nll(full(output.mvc_zero_prob), hidden).mean(),
         "ecs": lambda: losses.elastic_cell_similarity(full(output.cell), ecs_threshold),
         "dab": lambda: F.cross_entropy(full(output.batches), batch.batch_labels),
-        "cls": lambda: F.cross_entropy(full(output.classes), batch.classes),
+        "cls": lambda: losses.labelled_cross_entropy(full(output.classes), batch.classes),
         "mse": lambda: F.mse_loss(full(output.expression), batch.target),
+        "cce": lambda: losses.contrastive_cells(full(output.cell), full(output.second)),
     }
     return {term: makers[term]() for term in terms}
 

@@ -29,10 +29,10 @@ INFO = Info(
     verbs=("embed-cells", "integrate", "annotate"),
     regimes={
         "embed-cells": ("zero_shot", "probe"),
-        "integrate": ("finetune", "scratch"),
+        "integrate": ("finetune", "frozen_embeddings", "encoder_only", "decoder_only", "scratch"),
         "annotate": ("frozen", "finetune", "scratch"),
     },
-    needs_weights=("zero_shot", "probe", "frozen", "finetune"),
+    needs_weights=("zero_shot", "probe", "frozen", "finetune", "frozen_embeddings", "encoder_only", "decoder_only"),
     gene_ids="gene_symbol",
     min_genes_recognised=LEAST_RECOGNISED,
     uses_labels=("annotate",),
@@ -157,6 +157,7 @@ def integrate(request: Request) -> Embedding:
     if len(set(view.obs["batch"])) < 2:
         msg = f"all cells are of one batch ({view.obs['batch'][0]!r}), there is nothing to integrate"
         raise NotApplicable(msg)
+    labels = _labels_of(request) if request.params["use_labels"] else None
     inputs = _inputs(request)
     from sceval.models.scgpt.integrate import integrate_cells
     from sceval.training.progress import ProgressLines
@@ -164,6 +165,8 @@ def integrate(request: Request) -> Embedding:
     def work() -> Embedding:
         result = integrate_cells(
             batches=list(view.obs["batch"]),
+            regime=request.regime,
+            labels=labels,
             weights=None if request.regime == "scratch" else request.weights,
             on_progress=ProgressLines("scgpt integrate"),
             **inputs,
@@ -172,6 +175,23 @@ def integrate(request: Request) -> Embedding:
         return Embedding(result.X)
 
     return _guarded(work)
+
+
+def _labels_of(request: Request) -> np.ndarray:
+    """Class of each cell by its label in the view, -1 where it has none."""
+    labels = request.view.obs.get("cell_type")
+    if labels is None:
+        msg = "use_labels is on and this view shows no label (no column `cell_type` in obs)"
+        raise NotApplicable(msg)
+    known = np.array([label is not None for label in labels], bool)
+    classes, codes = np.unique(labels[known].astype(str), return_inverse=True)
+    if len(classes) < 2:
+        msg = f"use_labels is on and the view shows labels of {len(classes)} class(es); at least two are needed"
+        raise NotApplicable(msg)
+    out = np.full(len(labels), -1, dtype=np.int64)
+    out[known] = codes
+    request.facts["labelled_cells"] = int(known.sum())
+    return out
 
 
 def annotate(request: Request) -> Annotation:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from sceval.models.params import Param
+from sceval.models.scgpt import options
 from sceval.training.optim import OPTIMIZERS
 
 _RECIPE = "0 = the recipe's"
@@ -47,6 +48,7 @@ PARAMS: tuple[Param, ...] = (
     Param("n_heads", 4, "Attention heads of a model from scratch.", low=1, high=128),
     Param("d_ff", 0, "Feed-forward width of a model from scratch; 0 = its width.", low=0, high=16_384),
     Param("mixed_precision", True, "bfloat16 autocast, on CUDA only."),
+    *options.PARAMS,
 )
 
 #: Published settings (official notebooks), by verb.
@@ -111,9 +113,10 @@ def resolve(verb: str, regime: str, params: dict[str, Any], device: str = "cpu")
     unknown = set(params) - {param.name for param in PARAMS}
     if unknown:
         raise ValueError(f"unknown parameters: {', '.join(sorted(unknown))}")
-    recipe = dict(OFFICIAL[verb])
+    study = verb == "annotate" and params.get("recipe") == "study"
+    recipe = dict(options.STUDY if study else OFFICIAL[verb])
     recipe |= SCRATCH.get(verb, {}) if regime == "scratch" else {}
-    recipe |= FROZEN.get(verb, {}) if regime == "frozen" else {}
+    recipe |= FROZEN.get(verb, {}) if regime == "frozen" and not study else {}
     out = {param.name: param.default for param in PARAMS} | params
     for name, value in recipe.items():
         if out[name] == _UNSET.get(name, 0):

@@ -15,8 +15,11 @@ from sceval.models.scgpt.network import BACKBONE, ScGPT
 from sceval.models.scgpt.vocabulary import Vocabulary
 
 #: What can be fixed. ``embeddings`` is the official annotation notebook's switch: every parameter whose name contains
-#: "encoder" but not "transformer_encoder". ``backbone`` is the study's word "frozen": heads alone train.
-FREEZABLE = ("none", "embeddings", "backbone")
+#: "encoder" but not "transformer_encoder". ``backbone`` is the study's word "frozen": heads alone train. The last two
+#: are the study's "encoder-only" (everything fixed but the transformer) and "decoder-only" (but the expression
+#: decoder): all that is not in the list of what trains is fixed, other heads included.
+FREEZABLE = ("none", "embeddings", "backbone", "all_but_encoder", "all_but_decoder")
+_TRAINS = {"all_but_encoder": ("transformer_encoder",), "all_but_decoder": ("decoder",)}
 
 
 def freeze(model: ScGPT, what: str) -> None:
@@ -30,8 +33,13 @@ def freeze(model: ScGPT, what: str) -> None:
     if what not in FREEZABLE:
         raise ValueError(f"cannot freeze {what!r}; choose one of {', '.join(FREEZABLE)}")
     for name, parameter in model.named_parameters():
+        part = name.split(".", 1)[0]
+        if what in _TRAINS:
+            # A classifier that a task adds has nothing to start from: it always trains.
+            parameter.requires_grad_(part in (*_TRAINS[what], "cls_decoder"))
+            continue
         embedding = "encoder" in name and "transformer_encoder" not in name
-        fixed = embedding if what == "embeddings" else name.split(".", 1)[0] in (*BACKBONE, "batch_encoder")
+        fixed = embedding if what == "embeddings" else part in (*BACKBONE, "batch_encoder")
         if what != "none" and fixed:
             parameter.requires_grad_(False)
 
