@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,6 +32,7 @@ def parity():
         folder=FIXTURE,
         official=FIXTURE / OFFICIAL,
         expected=expected,
+        max_length=json.loads((FIXTURE / "meta.json").read_text())["max_len"],
         counts=data.X.tocsr(),
         genes=Genes([str(s) for s in data.var["gene_symbol"]], [str(e) for e in data.var["ensembl_id"]]),
         cells=[str(c) for c in data.obs_names],

@@ -19,7 +19,9 @@ NO_DROPOUT = {"dropout": 0.0}
 
 def tokens_of(parity, mode):
     vocabulary = load(parity.official, {}, 0).vocabulary
-    return tokenize(parity.counts, parity.genes, parity.cells, vocabulary, {"max_length": 64, **MODES[mode]}, 0)
+    return tokenize(
+        parity.counts, parity.genes, parity.cells, vocabulary, {"max_length": parity.max_length, **MODES[mode]}, 0
+    )
 
 
 def tensors(batch):
@@ -53,14 +55,15 @@ def test_tokens_of_the_text_format(parity):
         expected["len_raw"],
         strict=True,
     ):
-        words = [piece for symbol in line.split() for piece in vocabulary.pieces(symbol)][:62]
-        assert [vocabulary.bos_id, *words, vocabulary.eos_id] == ids[:length].tolist()
+        words = [piece for symbol in line.split() for piece in vocabulary.pieces(symbol)]
+        assert [vocabulary.bos_id, *words[: parity.max_length - 2], vocabulary.eos_id] == ids[:length].tolist()
 
 
 def test_cells_of_the_study(parity):
-    """Cells with at least 62 expressed genes: for them the study's ranking is this one."""
+    """Cells whose expressed genes fill all places: for them the study's ranking is this one."""
     expected = parity.expected("tokens")
-    np.testing.assert_array_equal(np.flatnonzero(np.diff(parity.counts.indptr) >= 62), expected["sceval_cells"])
+    full = np.diff(parity.counts.indptr) >= parity.max_length - 2
+    np.testing.assert_array_equal(np.flatnonzero(full), expected["sceval_cells"])
     np.testing.assert_array_equal(
         tokens_of(parity, "raw").batch(expected["sceval_cells"])["input_ids"],
         expected["ids_raw"][expected["sceval_cells"]],
