@@ -96,6 +96,25 @@ def test_default_cell_vectors_are_the_extractors(parity):
     np.testing.assert_array_equal(order, np.argsort(-parity.expected("tokens")["length"], kind="stable"))
 
 
+@pytest.mark.parametrize("gene_names", ["resolved", "exact"])
+def test_the_shared_verb_gives_the_same_vectors(parity, gene_names):
+    """With default settings, whatever the names of genes go through on their way to the tokenizer."""
+    from sceval.models.geneformer.program import MODEL
+    from sceval.models.transformer.embed import embed_cells
+    from sceval.models.transformer.session import Session
+
+    session = Session.of_arrays(
+        *(MODEL, "embed-cells", "zero_shot", parity.counts, parity.genes, parity.cells),
+        weights=parity.model,
+        given={"gene_names": gene_names},
+    )
+    X = embed_cells(session)
+    rows = parity.expected("tokens")["cell_row"]
+    name = "cls_second_last" if parity.style == "v2" else "cell_mean_second_last"
+    close(X[rows], parity.expected("embeddings")[name], **STATES)
+    assert np.isnan(np.delete(X, rows, axis=0)).all()
+
+
 def test_cell_vectors_from_a_classifier(parity):
     vectors = cell_vectors(parity, parity.classifier, pooling="cell", emb_layer=0)
     close(vectors, parity.expected("embeddings")["cell_mean_last_from_classifier"], **STATES)
