@@ -1,0 +1,1 @@
+"""Scanorama: panoramic stitching of batches by mutual nearest neighbors."""

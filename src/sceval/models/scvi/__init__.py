@@ -1,0 +1,1 @@
+"""scVI: a variational autoencoder of counts, by the package scvi-tools."""
