@@ -12,6 +12,7 @@ workflow {
         SCEVAL(
             file(params.input),
             file(params.models_sheet),
+            [catalogue: file(params.weights_catalogue), cache: file(params.weights_cache), allow_unverified: params.allow_unverified],
             deciding_params(params),
             "${params.image_prefix}batch_integration:${params.image_tag}",
             file("${params.outdir}/pipeline_info/trace.txt"),

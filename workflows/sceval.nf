@@ -1,6 +1,7 @@
 include { VALIDATE } from '../modules/validate/main'
 include { INFO } from '../modules/info/main'
 include { PLAN } from '../modules/plan/main'
+include { FETCH_WEIGHTS } from '../modules/fetch_weights/main'
 include { PREPARE } from '../modules/prepare/main'
 include { RUN as EMBED } from '../modules/run/main'
 include { RUN } from '../modules/run/main'
@@ -27,6 +28,24 @@ def find_file(text, folder) {
     return beside.exists() ? beside : file(text)
 }
 
+// Where the weights of a row are: in the folder that runs share where the catalogue knows the name, else in the user's own.
+def weights_place(text, folder, entries, cache) {
+    if (!text) {
+        return []
+    }
+    def place = entries.containsKey(text) ? cache.resolve(text) : find_file(text, folder)
+    if (!entries.containsKey(text) && !place.exists()) {
+        error("models sheet, column weights: '${text}' is neither a folder nor a name of the weights catalogue (${entries.keySet().join(', ')})")
+    }
+    return place
+}
+
+// Programs are asked for the genes of weights that are there; those that are fetched first are checked by the run itself.
+def weights_here(text, folder, entries, cache) {
+    def place = weights_place(text, folder, entries, cache)
+    return (entries[text] ?: []).every { entry -> place.resolve(entry.file).exists() } ? place : []
+}
+
 // Embedded cells have no file.
 def data_file(text, folder) {
     return text && !text.startsWith('embedded:') ? find_file(text, folder) : []
@@ -36,6 +55,7 @@ workflow SCEVAL {
     take:
     sheet // datasets sheet
     models // models sheet
+    store // map: catalogue of weights, cache, allow_unverified
     settings // JSON of the parameters that decide about runs
     task_image // image of the steps that are not a task's own
     trace // trace file, the witness of tasks that left no record
@@ -48,19 +68,43 @@ workflow SCEVAL {
     def staged = [:]
     paths.eachWithIndex { path, index -> staged[path] = "data${index + 1}/${find_file(path, folder).name}" }
 
-    VALIDATE(task_image, sheet, models, paths.collect { path -> find_file(path, folder) }, groovy.json.JsonOutput.toJson(staged), settings)
+    def entries = store.catalogue.splitCsv(header: true, quote: '"', strip: true).groupBy { entry -> entry.weights }
+    def cache = store.cache.toAbsolutePath()
+
+    VALIDATE(task_image, sheet, models, paths.collect { path -> find_file(path, folder) }, groovy.json.JsonOutput.toJson(staged), settings, store.catalogue)
     VALIDATE.out.notes.splitText().map { line -> line.trim() }.filter { line -> line }.view()
-    INFO(VALIDATE.out.programs.splitJson().map { program -> [program, program.weights ? find_file(program.weights, models.parent) : []] })
+    INFO(VALIDATE.out.programs.splitJson().map { program -> [program, weights_here(program.weights, models.parent, entries, cache)] })
     ch_infos = INFO.out.info.toSortedList { a, b -> a.name <=> b.name }
     PLAN(task_image, VALIDATE.out.datasets, VALIDATE.out.models, ch_infos, settings)
 
     ch_views = PLAN.out.views.splitJson().map { view -> [view_meta(view), data_file(view.path, folder), data_file(view.query_path, folder), view.more_paths.collect { path -> find_file(path, folder) }] }
     PREPARE(ch_views)
 
+    // Weights of the catalogue: one task a file, for the runs that are planned; these wait for their own files alone.
+    ch_planned = PLAN.out.runs.splitJson().branch { row ->
+        fetched: row.fetch
+        here: true
+    }
+    ch_files = ch_planned.fetched
+        .map { row -> row.weights }
+        .unique()
+        .flatMap { name -> entries[name].collect { entry -> [weights: name, file: entry.file, receipt: "${name}.${entry.file.replaceAll('[^A-Za-z0-9_.-]', '-')}.json"] } }
+        .map { meta -> cache.mkdirs() ? meta : meta }
+    FETCH_WEIGHTS(task_image, ch_files, store.catalogue, ch_files.first().map { _meta -> cache }, store.allow_unverified)
+    ch_ready = FETCH_WEIGHTS.out.receipt
+        .map { name, receipt -> [groupKey(name, entries[name].size()), name, new groovy.json.JsonSlurper().parseText(receipt.text).ok] }
+        .groupTuple()
+        .filter { _key, _names, good -> good.every() }
+        .map { _key, names, _good -> [names[0], true] }
+    ch_cleared = ch_planned.fetched
+        .map { row -> [row.weights, row] }
+        .combine(ch_ready, by: 0)
+        .map { _name, row, _ready -> row }
+
     // Runs that read another's output wait for that one alone.
-    ch_rows = PLAN.out.runs
-        .splitJson()
-        .map { row -> [row.view_id, run_meta(row), row.weights ? find_file(row.weights, models.parent) : []] }
+    ch_rows = ch_planned.here
+        .mix(ch_cleared)
+        .map { row -> [row.view_id, run_meta(row), weights_place(row.weights, models.parent, entries, cache)] }
         .combine(PREPARE.out.view, by: 0)
         .branch { _view_id, row, _weights, _view, _solution ->
             second: row.needs
@@ -94,7 +138,8 @@ workflow SCEVAL {
 
     ch_records = EMBED.out.record.mix(RUN.out.record).map { _run_id, record -> record }.toSortedList { a, b -> a.name <=> b.name }
     ch_scored = SCORE.out.scored.toSortedList { a, b -> a.name <=> b.name }
-    COLLECT(task_image, PLAN.out.table, VALIDATE.out.datasets, ch_records, ch_scored, trace, versions)
+    ch_fetched = FETCH_WEIGHTS.out.receipt.map { _name, receipt -> receipt }.toSortedList { a, b -> a.name <=> b.name }
+    COLLECT(task_image, PLAN.out.table, VALIDATE.out.datasets, ch_records, ch_scored, ch_fetched, trace, versions)
     REPORT(task_image, COLLECT.out.tables)
 
     emit:

@@ -8,6 +8,7 @@ process COLLECT {
     path datasets
     path records, stageAs: 'records/*'
     path scored, stageAs: 'scored/*'
+    path fetched, stageAs: 'fetched/*'
     path trace, stageAs: 'trace.txt'
     val versions
 
@@ -19,8 +20,9 @@ process COLLECT {
     cat > versions.json <<'END_OF_JSON'
     ${versions}
     END_OF_JSON
-    mkdir -p records scored
-    sceval collect --plan ${plan} --datasets ${datasets} --records records --scored scored --trace trace.txt --versions versions.json --out tables
+    mkdir -p records scored fetched
+    sceval collect --plan ${plan} --datasets ${datasets} --records records --scored scored --fetched fetched \\
+        --trace trace.txt --versions versions.json --out tables
     """
 
     stub:

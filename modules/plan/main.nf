@@ -27,7 +27,7 @@ process PLAN {
 
     stub:
     def view = '"view_id": "stub.view", "dataset": "stub", "path": "embedded:pbmc68k_lanes", "query": "", "query_path": "", "more_paths": [], "task": "batch_integration", "split": "all", "split_seed": 0'
-    def run = '"image": "", "program": "true", "verb": "embed-cells", "regime": "scratch", "params": {}, "seed": 0, "file": "output.h5ad", "shared": true, "device": "cpu", "weights": "", "needs_solution": false, "cpus": 1, "memory_mb": 100, "time_s": 60, "gpu": 0, "code": "", "view_id": "stub.view"'
+    def run = '"image": "", "program": "true", "verb": "embed-cells", "regime": "scratch", "params": {}, "seed": 0, "file": "output.h5ad", "shared": true, "device": "cpu", "weights": "", "fetch": false, "needs_solution": false, "cpus": 1, "memory_mb": 100, "time_s": 60, "gpu": 0, "code": "", "view_id": "stub.view"'
     def ids = 'stub,batch_integration,all,0,stub,scratch,stub-scratch,0,baseline'
     """
     cat > plan.csv <<'END_OF_CSV'

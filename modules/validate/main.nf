@@ -10,6 +10,7 @@ process VALIDATE {
     path files, stageAs: 'data?/*'
     val staged // JSON: path in the sheet -> place among the staged files
     val settings // JSON of the parameters that matter here
+    path catalogue, stageAs: 'weights_catalogue.csv'
 
     output:
     path 'datasets.json', emit: datasets
@@ -25,7 +26,8 @@ process VALIDATE {
     cat > settings.json <<'END_OF_JSON'
     ${settings}
     END_OF_JSON
-    sceval validate --datasets datasets_sheet.csv --models models_sheet.csv --staged staged.json --settings settings.json --out .
+    sceval validate --datasets datasets_sheet.csv --models models_sheet.csv --staged staged.json --settings settings.json \\
+        --catalogue weights_catalogue.csv --out .
     """
 
     stub:

@@ -17,11 +17,12 @@ CONTAINERS = ("docker", "podman", "singularity", "apptainer")
 CLOUD = ("awsbatch", "k8s")
 ALL = (*CONTAINERS, *CLOUD, "venv", "slurm", "gpu", "test", "demo")
 GPU_OPTION = {
-    "docker": "--gpus all",
-    "podman": "--device nvidia.com/gpu=all",
+    "docker": "--network none --gpus all",
+    "podman": "--network none --device nvidia.com/gpu=all",
     "singularity": "--nv",
     "apptainer": "--nv",
 }
+NO_NETWORK = {"docker": "--network none", "podman": "--network none"}
 
 
 @functools.cache
@@ -51,7 +52,7 @@ def selected(config: dict, key: str, process: str) -> object:
 @pytest.mark.parametrize("profile", ALL)
 def test_failures_of_runs_never_end_the_pipeline(profile: str) -> None:
     config = resolve(profile)
-    for process in ("INFO", "PREPARE", "RUN", "SCORE"):
+    for process in ("INFO", "FETCH_WEIGHTS", "PREPARE", "RUN", "SCORE"):
         strategy = selected(config, "errorStrategy", process)
         assert strategy.endswith("task.attempt < 2 ? 'retry' : 'ignore' }")
         assert "137, 140, 143, 2147483647" in strategy
@@ -67,10 +68,11 @@ def test_only_runs_that_ask_get_a_gpu(profile: str) -> None:
     assert selected(config, "accelerator", "RUN") == "{ task.ext.gpu ? task.ext.gpu as int : null }"
     for process in ("VALIDATE", "PLAN", "PREPARE", "SCORE", "COLLECT", "REPORT"):
         assert selected(config, "accelerator", process) is None
-        assert selected(config, "containerOptions", process) is None
+        assert selected(config, "containerOptions", process) == NO_NETWORK.get(profile)
     options = selected(config, "containerOptions", "RUN")
     expected = GPU_OPTION.get(profile)
-    assert options == (f"{{ task.ext.gpu ? '{expected}' : null }}" if expected else None)
+    otherwise = f"'{NO_NETWORK[profile]}'" if profile in NO_NETWORK else "null"
+    assert options == (f"{{ task.ext.gpu ? '{expected}' : {otherwise} }}" if expected else None)
 
 
 @pytest.mark.parametrize("profile", CONTAINERS)
@@ -80,14 +82,18 @@ def test_one_container_engine_is_enabled(profile: str) -> None:
     assert config["params"]["local_programs"] is False
 
 
-def test_docker_runs_as_the_caller_without_network() -> None:
+def test_docker_runs_as_the_caller() -> None:
     config = resolve("docker")
-    assert config["docker"]["runOptions"] == "-u $(id -u):$(id -g) --network none"
+    assert config["docker"]["runOptions"] == "-u $(id -u):$(id -g)"
     assert config["env"] == {"HOME": "/tmp", "USER": "sceval", "LOGNAME": "sceval"}
 
 
-def test_podman_has_no_network() -> None:
-    assert "--network none" in resolve("podman")["podman"]["runOptions"]
+@pytest.mark.parametrize("profile", sorted(NO_NETWORK))
+def test_only_what_fetches_weights_has_a_network(profile: str) -> None:
+    config = resolve(profile)
+    assert selected(config, "containerOptions", "FETCH_WEIGHTS") == ""
+    assert selected(config, "containerOptions", "INFO") == "--network none"
+    assert "--network" not in config[profile].get("runOptions", "")
 
 
 def test_venv_puts_the_local_programs_first_on_the_path() -> None:

@@ -89,13 +89,18 @@ def embed(view, output, way, seed):
 
 
 def main():
+    weighted = os.path.basename(sys.argv[0]) == "weighted.py"  # under that name it starts from weights
     if sys.argv[1] == "info":
         params = {"way": {"type": "string", "enum": list(WAYS), "description": "How it misbehaves."}}
-        regimes = {"embed-cells": ["scratch"]}
+        regimes = {"embed-cells": ["zero_shot" if weighted else "scratch"]}
         info = {"name": "zoo", "version": "1", "verbs": ["embed-cells"], "regimes": regimes, "params": params}
-        print(json.dumps(info | {"memory_mb": 100, "deterministic": True}))
+        needs = {"needs_weights": ["zero_shot"]} if weighted else {}
+        print(json.dumps(info | {"memory_mb": 100, "deterministic": True} | needs))
         return
     options = dict(zip(sys.argv[2::2], sys.argv[3::2]))
+    if weighted:
+        with open(os.path.join(options["--weights"], "model.bin"), "rb") as handle:
+            options["--seed"] = len(handle.read())
     way = json.loads(open(options["--params"]).read())["way"]
     embed(options["--view"], options["--output"], way, int(options["--seed"]))
 

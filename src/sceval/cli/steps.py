@@ -24,12 +24,14 @@ def _key(row: dict[str, Any]) -> str:
 @click.option("--models", type=click.Path(path_type=Path), required=True, help="Models sheet.")
 @click.option("--staged", type=FILE, required=True, help="JSON: path in the sheet -> file here.")
 @click.option("--settings", type=FILE, required=True, help="JSON of the pipeline's parameters.")
+@click.option("--catalogue", type=FILE, help="Catalogue of weights.")
 @click.option("--out", type=OUT, required=True, help="Folder to write to.")
-def validate(datasets: Path, models: Path, staged: Path, settings: Path, out: Path) -> None:
+def validate(datasets: Path, models: Path, staged: Path, settings: Path, catalogue: Path | None, out: Path) -> None:
     """Check sheets, parameters and data files; write a card for each dataset."""
+    from sceval.cli.weights import read_weights
     from sceval.contract import Problem
     from sceval.contract.tasks import TASKS as CARDS
-    from sceval.data.sheets import REGIMES, TASKS, read_datasets, read_models
+    from sceval.data.sheets import REGIMES, TASKS, nearest, read_datasets, read_models
     from sceval.data.validate import check_choice
     from sceval.data.validate import validate as check
 
@@ -43,6 +45,8 @@ def validate(datasets: Path, models: Path, staged: Path, settings: Path, out: Pa
     known_splits = list(dict.fromkeys(split for card in CARDS.values() for split in card.splits))
     problems += check_choice("splits", words(given.get("splits")), known_splits)
     problems += check_choice("regimes", words(given.get("regimes")), list(REGIMES))
+    entries, own = read_weights(catalogue)
+    problems += own
     rows = []
     for row in model_sheet.rows:
         if chosen and row["model"] not in chosen and row["kind"] != "negative_control":
@@ -52,7 +56,12 @@ def validate(datasets: Path, models: Path, staged: Path, settings: Path, out: Pa
         elif not row["program"]:
             where = f"{model_sheet.path}, row {row['row']}, column program"
             problems.append(Problem(where, "nothing", "the command that runs it without a container"))
-        rows.append(row | {"key": _key(row)})
+        known = entries.get(row["weights"])
+        if row["weights"] and not known and (hint := nearest(row["weights"], list(entries))):
+            where = f"{model_sheet.path}, row {row['row']}, column weights"
+            warnings.append(f"{where}: {row['weights']!r} is taken for a folder, not for a name of the catalogue{hint}")
+        from_catalogue = {"fetch_weights": bool(known), "weights_licence": known.terms() if known else ""}
+        rows.append(row | {"key": _key(row)} | from_catalogue)
     refuse(problems)
     (out / "notes.txt").write_text("".join(f"note: {line}\n" for line in warnings))
     programs = {row["key"]: {key: row[key] for key in ("key", "image", "program", "weights")} for row in rows}
@@ -144,15 +153,23 @@ def plan(datasets: Path, models: Path, infos: Path, settings: Path, out: Path) -
 @click.option(
     "--trace", type=click.Path(path_type=Path), help="Trace of Nextflow: the witness of runs without a record."
 )
+@click.option("--fetched", type=FOLDER, help="Receipts of fetched weights.")
 @click.option("--versions", type=FILE, required=True, help="JSON of versions and parameters.")
 @click.option("--out", type=OUT, required=True, help="Folder to write to.")
 def collect(
-    plan: Path, datasets: Path, records: Path, scored: Path, trace: Path | None, versions: Path, out: Path
+    plan: Path,
+    datasets: Path,
+    records: Path,
+    scored: Path,
+    trace: Path | None,
+    fetched: Path | None,
+    versions: Path,
+    out: Path,
 ) -> None:
     """Join plan, records and scores into the tables of the results."""
     from sceval.planning.collect import collect as join
 
     out.mkdir(parents=True, exist_ok=True)
-    tables = join(plan, read_json(datasets), records, scored, trace, read_json(versions), out)
+    tables = join(plan, read_json(datasets), records, scored, trace, read_json(versions), out, fetched)
     counts = tables["runs"]["status"].value_counts().to_dict()
     click.echo(", ".join(f"{count} {status}" for status, count in counts.items()))

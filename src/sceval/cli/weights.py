@@ -54,6 +54,17 @@ def read(catalogue: Path | None) -> dict[str, Any]:
         raise click.ClickException(str(error)) from error
 
 
+def read_weights(catalogue: Path | None) -> tuple[dict[str, Any], list[Any]]:
+    """Return the entries of a catalogue and what is wrong with it; neither where there is none."""
+    from sceval.contract import ContractError
+    from sceval.data.catalogue import read_catalogue
+
+    try:
+        return read_catalogue(catalogue) if catalogue else {}, []
+    except ContractError as error:
+        return {}, error.problems
+
+
 @click.group()
 def weights() -> None:
     """List pre-trained weights and fetch them, verified, into a folder that runs share."""

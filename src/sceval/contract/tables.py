@@ -32,7 +32,11 @@ def frame(kind: str, rows: list[dict[str, Any]] | pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(rows) if not isinstance(rows, pd.DataFrame) else rows.copy()
     if table.empty:
         table = table.reindex(columns=columns(kind))
-    absent = [name for name in columns(kind) if name not in table]
+    needed = load(kind).get("required", columns(kind))
+    absent = [name for name in columns(kind) if name not in table and name in needed]
+    for name in columns(kind):
+        if name not in table and name not in needed:
+            table[name] = None
     if absent:
         raise ContractError(
             [

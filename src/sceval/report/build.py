@@ -109,6 +109,7 @@ def _content(results: Results) -> dict[str, Any]:
         "run_rows": rows,
         "silent": tables.silent(rows, ("peak_gpu_mb", "genes_recognised", "cells_per_s")),
         "status_counts": tables.status_counts(rows),
+        "weights_rows": tables.weights_rows(rows),
         "finding_rows": tables.finding_rows(results),
         "cards": tables.dataset_cards(results),
         "definitions": methods.definitions(results),

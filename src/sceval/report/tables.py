@@ -45,6 +45,22 @@ def silent(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> set[str]:
     return {name for name in columns if all(row.get(name) is None for row in rows)}
 
 
+def weights_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the pre-trained weights that runs start from: model, weights, licence, digest, number of runs."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        if not row.get("weights"):
+            continue
+        entry = found.setdefault(
+            (row["model"], row["weights"]),
+            {"model": row["model"], "weights": row["weights"], "licence": None, "sha256": None, "n_runs": 0},
+        )
+        entry["licence"] = entry["licence"] or row.get("weights_licence")
+        entry["sha256"] = entry["sha256"] or row.get("weights_sha256")
+        entry["n_runs"] += 1
+    return [found[key] for key in sorted(found)]
+
+
 def status_counts(rows: list[dict[str, Any]]) -> dict[str, int]:
     """Count the runs by status, every status named."""
     return {status: sum(row["status"] == status for row in rows) for status in STATUS_LABEL}
