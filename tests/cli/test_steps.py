@@ -30,7 +30,7 @@ def run(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "staged.json").write_text("{}")
 
-    def invoke(step: str, data_sheet: str = DATASETS, model_sheet: str = MODELS, **settings):
+    def invoke(step: str, data_sheet: str = DATASETS, model_sheet: str = MODELS, catalogue=None, **settings):
         (tmp_path / "settings.json").write_text(json.dumps(SETTINGS | settings))
         if step == "validate":
             (tmp_path / "datasets.csv").write_text(data_sheet)
@@ -39,6 +39,7 @@ def run(tmp_path):
         else:
             options = ["--datasets", "out/datasets.json", "--models", "out/models.json", "--infos", "infos"]
         paths = [str(tmp_path / option) if not option.startswith("--") else option for option in options]
+        paths += ["--catalogue", str(catalogue)] if catalogue else []
         given = [step, *paths, "--settings", str(tmp_path / "settings.json"), "--out", str(tmp_path / "out")]
         return CliRunner().invoke(main, given, catch_exceptions=False)
 
@@ -82,6 +83,27 @@ def test_validate_writes_cards_rows_and_programs(run, tmp_path):
     assert [row["model"] for row in rows] == ["pca", "random"]
     programs = read_json(tmp_path / "out" / "programs.json")
     assert {program["key"] for program in programs} == {row["key"] for row in rows}
+
+
+def test_weights_may_be_a_name_of_the_catalogue(run, tmp_path):
+    catalogue = tmp_path / "weights.csv"
+    catalogue.write_text(
+        "weights,source,file,url,sha256,licence,commercial_use\n"
+        f"big-model,somewhere,m.bin,https://host/m.bin,{'0' * 64},Research only,no\n"
+    )
+    head = "model,image,program,kind,weights\n"
+    models = head + "a,i,p,model,big-model\nb,i,p,model,big-modle\nc,i,p,model,\n"
+    result = run("validate", model_sheet=models, catalogue=catalogue)
+    assert result.exit_code == 0, result.output
+    rows = {row["model"]: row for row in read_json(tmp_path / "out" / "models.json")}
+    assert {name: row["fetch_weights"] for name, row in rows.items()} == {"a": True, "b": False, "c": False}
+    assert rows["a"]["weights_licence"] == "Research only (no commercial use)"
+    assert "'big-modle' is taken for a folder" in (tmp_path / "out" / "notes.txt").read_text()
+    assert "did you mean 'big-model'?" in (tmp_path / "out" / "notes.txt").read_text()
+    catalogue.write_text("weights,source,file,url,sha256,licence\nx,y,m.bin,u,beef,MIT\n")
+    result = run("validate", model_sheet=models, catalogue=catalogue)
+    assert result.exit_code == 1
+    assert "column sha256: found 'beef'" in result.output
 
 
 def test_chosen_models_keep_the_controls_and_share_a_program(run, tmp_path):

@@ -141,6 +141,17 @@ def test_reasons_of_models_stand_in_the_plan(card, model, info, fields, columns,
     assert reason in _rows(plan, model="m", regime="probe", split="intra")[0]["reason"]
 
 
+def test_weights_and_their_licence_stand_with_the_runs_that_start_from_them(card, model, info):
+    answers = {"m": info({"embed-cells": ["zero_shot", "scratch"]}, needs_weights=["zero_shot"])}
+    row = model("m", weights="w", weights_licence="Research only (no commercial use)", fetch_weights=True)
+    plan = make_plan([card()], [row], answers, SMALL)
+    embedded = _rows(plan, model="m", regime="zero_shot", status="planned")
+    assert {(r["weights"], r["weights_licence"]) for r in embedded} == {("w", "Research only (no commercial use)")}
+    assert {plan.runs[r["run_id"]]["fetch"] for r in embedded} == {True}
+    others = [r for r in _rows(plan, status="planned") if r not in embedded]
+    assert {(r["weights"], r["weights_licence"], plan.runs[r["run_id"]]["fetch"]) for r in others} == {("", "", False)}
+
+
 def test_log_normalised_data_is_not_applicable_to_models_that_need_counts(card, model, info):
     answers = {"m": info({"embed-cells": ["scratch"]}), "any": info({"embed-cells": ["scratch"]}, matrix=["lognorm"])}
     plan = make_plan([card(matrix="lognorm")], [model("m"), model("any")], answers, SMALL)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sceval.planning.statuses import Statuses, cost_card, read_record, read_trace
+from sceval.planning.statuses import Statuses, cost_card, read_receipts, read_record, read_trace
 
 TRACE = """task_id\tname\tstatus\texit
 1\tSCEVAL:VALIDATE (sheet)\tCOMPLETED\t0
@@ -42,6 +42,20 @@ def test_what_the_plan_decided_stays():
     statuses = Statuses({}, {}, {})
     assert statuses.of(_row(status="not_applicable", reason="why")) == ("not_applicable", "why")
     assert statuses.of(_row(status="failed", reason="error: no answer")) == ("failed", "error: no answer")
+
+
+def test_weights_that_could_not_be_fetched_are_the_reason(tmp_path):
+    for name, weights, ok, reason in (("a", "w", True, ""), ("b", "w", False, "no such page"), ("c", "v", True, "")):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"weights": weights, "ok": ok, "reason": reason}))
+    fetched = read_receipts(tmp_path)
+    assert fetched == {"w": "no such page", "v": ""}
+    assert read_receipts(None) == {}
+    lost = {"FETCH_WEIGHTS u/model.bin": [{"status": "FAILED", "exit": "137"}]}
+    statuses = Statuses({}, {}, lost, fetched)
+    assert statuses.of(_row(weights="w")) == ("not_run", "its weights w could not be fetched: no such page")
+    assert "weights u could not be fetched: its task ended with exit status 137" in statuses.of(_row(weights="u"))[1]
+    assert "weights" not in statuses.of(_row(weights="v"))[1]
+    assert "weights" not in statuses.of(_row(weights=""))[1]
 
 
 @pytest.mark.parametrize(
