@@ -1,4 +1,7 @@
-"""ResPAN equals the official code: every array to which the fixture gives a tolerance. `benchmarks/respan_quality.py` holds its quality."""
+"""ResPAN equals the official code: every array to which the fixture gives a tolerance.
+
+The quality of a run, minutes long, is compared by `benchmarks/respan_quality.py`.
+"""
 
 from __future__ import annotations
 
@@ -166,6 +169,6 @@ def test_training_steps(expected, batches, networks):
         close([found.real, found.fake, found.penalty, found.critic, found.generator], losses, 1e-3)
     close(gan.generator.state_dict()["gen1.1.running_mean"], expected["generator_running_mean_after_gen1"])
     with torch.no_grad():
-        # AdamW turns the rounding noise of biases that a batch normalization follows (their gradient is zero) into steps
-        # of up to the learning rate: the official numbers are themselves 1.1e-4 from those in float64; values go to 16.
+        # AdamW turns the rounding noise of biases before a batch normalization (their gradient is zero) into steps of
+        # up to the learning rate: the official numbers are themselves 1.1e-4 from those in float64; values go to 16.
         close(gan.generator.eval()(query), expected["generator_eval_out_after"], relative=1e-4)

@@ -20,7 +20,7 @@ def planted(n=40, g=12, seed=0):
     kind, batch = np.arange(n) % 2, np.where(np.arange(n) < n // 2, "a", "b")
     X = rng.gamma(2.0, 0.5, (n, g)) + 2.0 * (np.arange(g)[None, :] % 2 == kind[:, None])
     X[batch == "a"] *= 1.5  # the more varied one comes first
-    X[batch == "b"] += np.linspace(0, 2, g)
+    X[batch == "b"] += np.linspace(0, 4, g)
     return X.astype(np.float32), batch, kind
 
 
@@ -105,7 +105,7 @@ def test_generator_moves_at_every_tenth_step_only():
 
 def test_reference_stays_and_query_comes_nearer():
     X, batch, _ = planted()
-    settings = Settings(hidden=32, n_components=5, k1=2, k2=3, training=GanSettings(120, 325, lr=3e-3))
+    settings = Settings(hidden=32, n_components=5, k1=2, k2=3, training=GanSettings(60, 64, lr=2e-3))
     found = correct(X, batch, settings, seed=1, device="cpu")
     assert found.order == ["a", "b"]
     np.testing.assert_array_equal(found.X[batch == "a"], X[batch == "a"])
@@ -114,7 +114,7 @@ def test_reference_stays_and_query_comes_nearer():
     def shift(values):
         return np.abs(values[batch == "a"].mean(axis=0) - values[batch == "b"].mean(axis=0)).mean()
 
-    assert shift(found.X) < 0.8 * shift(X)
+    assert shift(found.X) < 0.6 * shift(X)
     assert found.steps[1]["pairs"] > 0
 
 

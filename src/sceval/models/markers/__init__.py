@@ -1,0 +1,1 @@
+"""Marker genes alone: what is known of cell types before any cell is seen."""
