@@ -8,7 +8,9 @@ import click
 
 import sceval
 from sceval.cli import steps
+from sceval.cli.data import data
 from sceval.cli.docs import docs
+from sceval.cli.pretrain import pretrain
 from sceval.cli.weights import weights
 
 
@@ -22,7 +24,9 @@ main.add_command(steps.validate)
 main.add_command(steps.plan)
 main.add_command(steps.collect)
 main.add_command(docs)
+main.add_command(pretrain)
 main.add_command(weights)
+main.add_command(data)
 
 
 @main.command()

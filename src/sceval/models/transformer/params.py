@@ -55,6 +55,7 @@ DEFAULTS: dict[Any, dict[str, Any]] = {
     "embed-genes": {"batch_size": 64},
     "annotate": {"epochs": 10, "batch_size": 32, "lr": 1e-4, "gamma": 0.9},
     "classify-genes": {"epochs": 10, "batch_size": 16, "lr": 1e-4, "gamma": 0.9},
+    "pretrain": {"epochs": 10, "batch_size": 32, "lr": 1e-3, "gamma": 0.9},
     ("annotate", "scratch"): {"lr": 1e-3, "batch_size": 16},
     ("classify-genes", "scratch"): {"lr": 1e-3},
     # An epoch on stored vectors costs next to nothing.
