@@ -34,6 +34,7 @@ class Entry:
     name: str
     row: dict[str, Any]
     files: list[Source] = field(default_factory=list)
+    samples: list[str] = field(default_factory=list)
 
     @property
     def unverified(self) -> list[str]:
@@ -101,6 +102,7 @@ def read_catalogue(
             problems.append(Problem(f"{where} file", f"{row['file']!r} a second time", "each file once"))
         size = int(row["bytes"]) if row["bytes"] else None
         entry.files.append(Source(row["file"], row["url"], row["sha256"], size))
+        entry.samples.append(row.get("sample", ""))
     if problems:
         raise ContractError(problems)
     return entries
