@@ -6,6 +6,7 @@ from scipy import sparse
 
 from helpers import make_view, reorder
 from sceval.data.preprocess import log_cp10k
+from sceval.models.respan.recipe import PARAMS, RECIPES, resolve
 
 SMALL = {"epochs": 3, "batch_size": 64, "hidden": 16, "n_components": 5}
 
@@ -55,7 +56,7 @@ def test_cell_without_counts_is_nan(call, view):
     done = call("respan", "integrate", view, SMALL)
     assert np.flatnonzero(np.isnan(done.cells.obsm["X_emb"]).any(axis=1)).tolist() == [7]
     assert done.cells.layers["corrected"][7].max() == 0
-    assert "1 cells have no count" in done.facts["warnings"][0]
+    assert "1 cells have no count" in " ".join(done.facts["warnings"])
 
 
 def test_without_batches_it_is_not_applicable(call, view):
@@ -65,3 +66,13 @@ def test_without_batches_it_is_not_applicable(call, view):
     done = call("respan", "integrate", view, SMALL)
     assert done.code == 99
     assert "no column `batch`" in done.stderr
+
+
+def test_recipes_follow_the_device_and_give_way_to_parameters(call, view):
+    given = {param.name: param.default for param in PARAMS}
+    assert resolve(given, "cpu") == ("small", RECIPES["small"])
+    assert resolve(given, "cuda") == ("official", RECIPES["official"])
+    assert resolve(given | {"recipe": "official", "lr": 0.5}, "cpu")[1] == RECIPES["official"] | {"lr": 0.5}
+    done = call("respan", "integrate", view, {"hidden": 4})
+    assert done.code == 2
+    assert "at least 8" in done.stderr

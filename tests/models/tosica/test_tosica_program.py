@@ -6,6 +6,7 @@ import pytest
 from scipy import sparse
 
 from helpers import make_view, reorder, true_types
+from sceval.models.tosica.recipe import PARAMS, RECIPES, resolve
 
 SMALL = {
     "width": 8,
@@ -100,3 +101,12 @@ def test_sets_that_are_too_small_are_told(call, params, tmp_path):
     done = call("tosica", "annotate", make_view(n=60), params | {"gene_sets": str(tmp_path / "small.gmt")})
     assert done.code == 99
     assert "none of 1 gene sets has 5 of the 40 variable genes" in done.stderr
+
+
+def test_recipes_follow_the_number_of_cells_and_give_way_to_parameters():
+    given = {param.name: param.default for param in PARAMS}
+    assert resolve(given, 9_999) == ("small", RECIPES["small"])
+    assert resolve(given, 10_000) == ("official", RECIPES["official"])
+    assert resolve(given | {"recipe": "official", "dropout": 0.0, "patience": 0}, 5)[1] == RECIPES["official"] | {
+        "dropout": 0.0
+    }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import click
 import numpy as np
 from scipy import sparse
 
@@ -11,6 +14,10 @@ from sceval.data.preprocess import log_cp10k
 from sceval.models.params import Param
 from sceval.models.program import program
 from sceval.models.request import Info, NotApplicable, Request
+from sceval.models.respan.recipe import PARAMS, resolve
+
+if TYPE_CHECKING:
+    from sceval.models.respan.correct import Settings
 
 INFO = Info(
     name="respan",
@@ -24,11 +31,7 @@ INFO = Info(
     citation="Wang et al. 2022, Bioinformatics 38:3942",
     params=(
         Param("n_hvg", 2000, "Variable genes that are corrected; all that vary where there are fewer.", 2, 100_000),
-        Param("epochs", 300, "Passes over the pairs, for each batch.", 1, 100_000),
-        Param("batch_size", 1024, "Pairs of a mini-batch.", 2, 100_000),
-        Param("pairs_per_epoch", 10_240, "Most pairs of an epoch.", 2, 10_000_000),
-        Param("lr", 1e-4, "Learning rate of both networks.", 1e-8, 1.0),
-        Param("hidden", 1024, "Width of the outermost hidden layers.", 8, 8192),
+        *PARAMS,
         Param("reduction", "pca", "Space of the neighbors.", choices=("pca", "kpca", "cca", "none")),
         Param("n_components", 20, "Components of that space and of the embedding.", 1, 1000),
         Param("k1", 0, "Neighbors between batches; 0: half of k2.", 0, 1000),
@@ -39,15 +42,21 @@ INFO = Info(
 )
 
 
-def _settings(request: Request):
+def _settings(request: Request, device: str) -> Settings:
     from sceval.models.respan.correct import Settings
     from sceval.models.respan.gan import GanSettings
 
     p = request.params
-    return Settings(
-        **{name: p[name] for name in ("reduction", "n_components", "k1", "k2", "pair_cells", "filtering", "hidden")},
-        training=GanSettings(**{name: p[name] for name in ("epochs", "batch_size", "pairs_per_epoch", "lr")}),
-    )
+    recipe, used = resolve(p, device)
+    if used["hidden"] < 8 or used["batch_size"] < 2:
+        msg = f"hidden is {used['hidden']} and batch_size {used['batch_size']}; at least 8 and 2 are needed"
+        raise click.BadParameter(msg, param_hint="--params")
+    request.facts |= {"device": device, "recipe": recipe, "params_used": dict(used)}
+    if p["recipe"] == "auto" and recipe == "small":
+        request.warn("on a CPU the recipe `small` was used (narrower networks, fewer epochs); `official` is the other")
+    hidden = used.pop("hidden")
+    names = ("reduction", "n_components", "k1", "k2", "pair_cells", "filtering")
+    return Settings(**{name: p[name] for name in names}, hidden=hidden, training=GanSettings(**used))
 
 
 def _batches(request: Request) -> np.ndarray:
@@ -63,8 +72,11 @@ def _batches(request: Request) -> np.ndarray:
 
 def integrate(request: Request) -> Embedding:
     """Map each batch onto those before it; gives corrected expression and its principal components."""
+    from sceval.training.device import choose_device
+
     batch = _batches(request)
     view = request.view
+    settings = _settings(request, choose_device(request.device).type)
     # Sums and draws go by position; with cells and genes sorted by id the file's order changes nothing.
     cells = np.argsort(view.obs_names.astype(str), kind="stable")
     columns = np.argsort(view.var_names.astype(str), kind="stable")
@@ -83,19 +95,17 @@ def integrate(request: Request) -> Embedding:
         request.warn(f"{int((~usable).sum())} cells have no count in the variable genes; their embedding is NaN")
 
     from sceval.models.respan.correct import correct
-    from sceval.training.device import choose_device
     from sceval.training.progress import ProgressLines
 
     found = correct(
         chosen[usable],
         batch[cells][usable],
-        _settings(request),
+        settings,
         seed=request.seed,
         device=request.device,
         on_progress=lambda name: ProgressLines(f"respan, batch {name}"),
     )
-    request.facts |= {"device": choose_device(request.device).type, "batch_order": found.order, "steps": found.steps}
-    request.facts["genes_corrected"] = len(genes)
+    request.facts |= {"batch_order": found.order, "steps": found.steps, "genes_corrected": len(genes)}
     for step in found.steps[1:]:
         if not step["pairs"]:
             request.warn(f"batch {step['batch']!r} has no pair with those before it and stays as it is")

@@ -15,6 +15,7 @@ from sceval.models.params import Param
 from sceval.models.program import program
 from sceval.models.reference import Reference, reference
 from sceval.models.request import Info, NotApplicable, Request
+from sceval.models.tosica.recipe import PARAMS, resolve
 
 if TYPE_CHECKING:
     from sceval.models.tosica.classify import Classified
@@ -40,18 +41,7 @@ INFO = Info(
         Param("width", 48, "Width of a token; a multiple of n_heads.", 4, 1024),
         Param("depth", 2, "Transformer blocks.", 1, 24),
         Param("n_heads", 4, "Attention heads.", 1, 64),
-        Param(
-            "dropout",
-            0.5,
-            "Dropout of the blocks, on attention weights too, and stochastic depth of the last.",
-            0,
-            0.95,
-        ),
-        Param("epochs", 10, "Most epochs.", 1, 10_000),
-        Param("batch_size", 8, "Cells of a mini-batch.", 1, 10_000),
-        Param("lr", 1e-3, "Learning rate of the first epoch.", 1e-8, 10.0),
-        Param("optimizer", "sgd", "`sgd` (official) or `adamw`, better where cells are few.", choices=("sgd", "adamw")),
-        Param("patience", 0, "Epochs without a better validation value before the end; 0: never.", 0, 1000),
+        *PARAMS,
         Param(
             "validation_fraction",
             0.1,
@@ -152,6 +142,10 @@ def annotate(request: Request) -> Annotation:
     from sceval.models.tosica.classify import classify
     from sceval.training.progress import ProgressLines
 
+    recipe, used = resolve(p, len(train))
+    request.facts |= {"recipe": recipe, "params_used": used}
+    if p["recipe"] == "auto" and recipe == "small":
+        request.warn(f"{len(train)} training draws are few: the recipe `small` was used; `official` is the other")
     expression = log_cp10k(view.X)[:, columns].astype(np.float32)
     found = classify(
         expression[cells.rows],
@@ -161,7 +155,7 @@ def annotate(request: Request) -> Annotation:
         len(cells.classes),
         train=train,
         held=held,
-        params=p,
+        params=p | used,
         seed=request.seed,
         device=request.device,
         on_progress=ProgressLines("tosica"),
