@@ -145,6 +145,8 @@ for name in "${names[@]}"; do
     if [ "$name" = base ] || [ "$name" = core ]; then continue; fi
     extra=""
     if [ "$name" = batch_integration ]; then extra=".tools/scib"; fi
+    # scANVI is in the package of scVI: one requirements file, one layer.
+    if [ "$name" = scanvi ]; then extra="containers/models/scvi/requirements.txt"; fi
     # shellcheck disable=SC2086
     build "$name" "$(hash_tree "$(folder_of "$name")" $extra)-$core_hash" --build-arg "BASE=sceval/base:$VERSION" --build-arg "CORE=sceval/core:$VERSION"
 done

@@ -23,9 +23,7 @@ IMAGES = {
     "containers/models/celltypist": "celltypist",
     "containers/models/harmony": "harmony",
     "containers/models/scanorama": "scanorama",
-    # Two files of the same content: the images share the layer.
-    "containers/models/scanvi": "scvi",
-    "containers/models/scvi": "scvi",
+    "containers/models/scvi": "scvi",  # of scanvi too
     "containers/tasks/batch_integration": "scib",
 }
 

@@ -12,7 +12,7 @@ from scipy import sparse
 from helpers import make_view, reorder, true_types
 from sceval import contract
 from sceval.models.request import NotApplicable, Request
-from sceval.models.scvi.fit import fitting_size, held_out
+from sceval.models.scvi.fit import epochs_for, fitting_size, held_out
 
 TINY = {"max_epochs": 2, "n_hidden": 16, "n_latent": 4, "n_layers": 1, "batch_size": 32}
 
@@ -164,6 +164,13 @@ def test_mini_batches_leave_no_rest_of_one_or_two():
     assert fitting_size(5, [3]) == 5
     with pytest.raises(NotApplicable, match="at least 3"):
         fitting_size(128, [50, 2])
+
+
+def test_epochs_are_those_of_the_package():
+    from scvi.model._utils import get_max_epochs_heuristic
+
+    for n in (100, 20_000, 33_333, 1_000_000):
+        assert epochs_for(n, 400) == get_max_epochs_heuristic(n)
 
 
 def test_the_validation_part_of_the_view_chooses_the_epoch():

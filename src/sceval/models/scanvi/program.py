@@ -12,7 +12,7 @@ from sceval.models.program import program
 from sceval.models.reference import reference
 from sceval.models.request import Info, NotApplicable, Request
 from sceval.models.scvi.cells import gather, need_batches
-from sceval.models.scvi.fit import PARAMS, fit_scvi, fitting_size, held_out, package, train
+from sceval.models.scvi.fit import PARAMS, epochs_for, fit_scvi, fitting_size, held_out, package, train
 from sceval.models.scvi.program import N_HVG
 
 if TYPE_CHECKING:
@@ -32,7 +32,13 @@ INFO = Info(
     citation="Xu et al. 2021, Mol Syst Biol 17:e9620; scvi-tools: Gayoso et al. 2022, Nat Biotechnol 40:163",
     params=(
         N_HVG,
-        Param("scanvi_epochs", 20, "Epochs with labels at most, after those of scVI.", low=1, high=10_000),
+        Param(
+            "scanvi_epochs",
+            100,
+            "Epochs with labels at most, after scVI's; above 20,000 cells fewer.",
+            low=1,
+            high=10_000,
+        ),
         Param("n_samples_per_label", 100, "Labelled cells of each class in an epoch, at most.", low=1, high=1_000_000),
         *PARAMS,
     ),
@@ -67,7 +73,7 @@ def fit_scanvi(
         request,
         split,
         name="scanvi",
-        epochs=request.params["scanvi_epochs"],
+        epochs=epochs_for(cells.n_obs, request.params["scanvi_epochs"]),
         patience=request.params["patience"],
         batch_size=size,
         # With the classification loss, unlike the ELBO.

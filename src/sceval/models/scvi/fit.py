@@ -93,6 +93,11 @@ def fitting_size(wanted: int, counts: Sequence[int]) -> int:
     raise NotApplicable(msg)
 
 
+def epochs_for(n: int, most: int) -> int:
+    """Return scvi-tools' number of epochs for n cells: `most` up to 20,000 cells, above that fewer in proportion."""
+    return max(1, min(round(20_000 / n * most), most))
+
+
 def _keeper(monitor: str) -> Any:
     """Return a callback that remembers the weights of the epoch with the smallest monitored value."""
     from lightning.pytorch.callbacks import Callback
@@ -172,7 +177,6 @@ def train(
 def fit_scvi(request: Request, cells: anndata.AnnData, split: tuple[np.ndarray, np.ndarray]) -> scvi.model.SCVI:
     """Train scVI (Lopez et al. 2018, Nat Methods 15:1053) on counts with an optional column `batch`."""
     import scvi
-    from scvi.model._utils import get_max_epochs_heuristic
 
     params = request.params
     scvi.model.SCVI.setup_anndata(cells, batch_key="batch" if "batch" in cells.obs else None)
@@ -189,7 +193,7 @@ def fit_scvi(request: Request, cells: anndata.AnnData, split: tuple[np.ndarray, 
         request,
         split,
         name="scvi",
-        epochs=get_max_epochs_heuristic(cells.n_obs, epochs_cap=params["max_epochs"]),
+        epochs=epochs_for(cells.n_obs, params["max_epochs"]),
         patience=params["patience"],
         batch_size=fitting_size(params["batch_size"], [len(split[0])]),
     )
