@@ -10,6 +10,7 @@ from sceval.data.genes import Genes
 from sceval.models.geneformer.checkpoint import load, new
 from sceval.models.geneformer.masking import IGNORED
 from sceval.models.geneformer.tokens import ranked, tokenize
+from sceval.models.geneformer.vocabulary import Vocabulary
 
 
 def ids_of(tokens, rows=None):
@@ -59,6 +60,17 @@ def test_official_lookup(official):
     genes = Genes(["OLDNAME", "OLDNAME", ""], [None, "ENSG00000000005", None])
     assert v1.lookup(genes).tolist() == [2, 7, -1]
     assert set(v1.known()) == {f"ENSG{i:011d}" for i in range(12)} | {"OLDNAME", "ENSG00000099999"}
+
+
+def test_a_vocabulary_of_a_dataset_knows_ids_and_symbols():
+    genes = Genes(["ACTB", "CD3D", "NOGENE", "X1"], [None, "ENSG00000167286.5", None, "ENSG00000000001"])
+    v = Vocabulary.from_genes(genes, 10)
+    assert set(v.ids) == {"ENSG00000075624", "ENSG00000167286", "NOGENE", "ENSG00000000001"}
+    expected = v.lookup(genes)
+    assert (expected >= 4).all()
+    other = Genes(["actb", "CD3D", "NOGENE", ""], ["ENSG00000075624", None, "ENSG00000000099", "ENSG00000000001"])
+    assert v.lookup(other).tolist() == expected.tolist()
+    assert v.lookup(Genes(["NEW", ""], ["ENSG00000000098", None])).tolist() == [-1, -1]
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sceval.models.transformer.loading import Loaded
 
 CONFIG, WEIGHTS = "config.json", ("model.safetensors", "pytorch_model.bin")
-SCRATCH_TOKENS = 512
+SCRATCH_TOKENS = 128
 WHAT = f"a Geneformer checkpoint is a folder with {CONFIG} and {' or '.join(WEIGHTS)}"
 
 

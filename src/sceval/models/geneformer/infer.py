@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,10 +97,11 @@ def _static(session: Session, rows: np.ndarray, tokens_of: np.ndarray) -> np.nda
     return _cosines(session.loaded.network.gene_table().detach().float().cpu().numpy()[tokens_of])
 
 
-_WAYS: dict[str, Any] = {"attention": _attention, "embedding": _static, "contextual": _contextual}
+WAYS: dict[str, Any] = {"attention": _attention, "embedding": _static, "contextual": _contextual}
+"""Value of `network_from` -> scores (target x source) from session, rows of cells and tokens of genes."""
 
 
-def infer_network(session: Session, view: CellFile) -> GeneNetwork:
+def infer_network(session: Session, view: CellFile, ways: Mapping[str, Any] = WAYS) -> GeneNetwork:
     """Score edges between the genes of a view.
 
     Parameters
@@ -111,6 +113,8 @@ def infer_network(session: Session, view: CellFile) -> GeneNetwork:
         all).
     view
         Its `uns['network']['regulators']` are the only sources, where it has them.
+    ways
+        Another model's ways of scoring.
 
     Raises
     ------
@@ -123,7 +127,7 @@ def infer_network(session: Session, view: CellFile) -> GeneNetwork:
     columns = chosen_genes(session, sources, settings["network_genes"])
     tokens_of = session.token_ids[columns]
     rows = drawn_rows(session, settings["network_cells"], "network cells")
-    scores = _WAYS[settings["network_from"]](session, rows, tokens_of)
+    scores = ways[settings["network_from"]](session, rows, tokens_of)
     np.fill_diagonal(scores, np.nan)
     scores[:, ~sources[columns]] = np.nan
     target, source = np.nonzero(np.isfinite(scores))

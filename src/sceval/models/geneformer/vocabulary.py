@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sceval.data.gene_tables import human_genes
 from sceval.models.geneformer.counts import SCALE, cell_totals, collapse
 from sceval.models.geneformer.dictionaries import CLS, EOS, MASK, PAD, SPECIALS, Dictionaries
 
@@ -107,10 +108,17 @@ class Vocabulary:
     def lookup(self, genes: Genes) -> np.ndarray:
         """Return the token of each gene (int64), -1 where it is unknown.
 
-        A gene with an Ensembl id is looked up by that alone, as upstream does; one without by its symbol.
+        A gene with an Ensembl id is looked up by that alone, as upstream does; one without by its symbol. A vocabulary
+        of ours, which has no mapping of former ids, tries the symbol too where the id is unknown.
         """
-        pairs = zip(genes.ensembl, genes.symbols, strict=True)
-        return np.array([self.token_of(own or symbol, symbol=not own) for own, symbol in pairs], dtype=np.int64)
+        ours = self.content.mapping is None
+        found = []
+        for own, symbol in zip(genes.ensembl, genes.symbols, strict=True):
+            token = self.token_of(own) if own else -1
+            if token < 0 and symbol and (ours or not own):
+                token = self.token_of(symbol, symbol=True)
+            found.append(token)
+        return np.array(found, dtype=np.int64)
 
     def known(self) -> list[str]:
         """Return every id and symbol that leads to a token: current ids first, then what the mapping has besides."""
@@ -147,9 +155,22 @@ class Vocabulary:
 
     @classmethod
     def from_genes(cls, genes: Genes, max_tokens: int) -> Vocabulary:
-        """Make a V2-style vocabulary of a dataset's genes (Ensembl ids, else symbols); its medians are not fitted."""
+        """Make a V2-style vocabulary of a dataset's genes; its medians are not fitted.
+
+        Genes are kept under their Ensembl ids; one without gets that of its approved human symbol (HGNC), else it is
+        kept under the symbol.
+        """
         keys = [plain_id(own or symbol) for own, symbol in zip(genes.ensembl, genes.symbols, strict=True)]
+        if genes.organism == "human" and not all(genes.ensembl):
+            keys = [key if own else _approved().get(key, key) for own, key in zip(genes.ensembl, keys, strict=True)]
         unique = sorted({key for key in keys if key and key not in SPECIALS})
         tokens = {token: number for number, token in enumerate((*SPECIALS, *unique))}
         names = {symbol: key for symbol, key in zip(genes.symbols, keys, strict=True) if symbol and key}
         return cls(Dictionaries(tokens, dict.fromkeys(unique, 1.0), None, names), max_tokens, fitted=False)
+
+
+@cache
+def _approved() -> dict[str, str]:
+    """Ensembl id of each approved human symbol, in upper case."""
+    human = human_genes()
+    return {human.symbols[gene].upper(): ensembl for ensembl, gene in human.ensembl.items()}
