@@ -23,7 +23,7 @@ PARAMS = (
     ),
     Param("type_ids", True, "Add the vector of token 0 at every position, as the official runs did."),
     Param(
-        "dropout", -1.0, "All three dropout rates; -1 = those of the checkpoint, 0.1 from scratch.", low=-1, high=0.9
+        "dropout", -1.0, "All three dropout rates; -1 = those of the checkpoint, 0.3 from scratch.", low=-1, high=0.9
     ),
     Param("d_model", 64, "Width (scratch).", low=4, high=4096),
     Param("n_layers", 2, "Blocks (scratch).", low=1, high=100),
@@ -59,6 +59,7 @@ INFO = Info(
     params=PARAMS,
 )
 
-MODEL = Transformer(INFO, __package__)
+#: A network from scratch sees a few hundred cells: it overfits within five epochs even so.
+MODEL = Transformer(INFO, __package__, recipes={("annotate", "scratch"): {"dropout": 0.3}})
 
 main = transformer_program(MODEL)
