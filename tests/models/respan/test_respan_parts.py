@@ -6,7 +6,7 @@ import torch
 
 from sceval.models.respan.correct import Settings, correct, find_pairs
 from sceval.models.respan.gan import Gan, GanSettings, train
-from sceval.models.respan.network import Critic, Generator
+from sceval.models.respan.network import Critic, Generator, Mish
 from sceval.models.respan.pairs import Partners, filter_pairs, mutual_neighbors, subsample, walk
 from sceval.models.respan.reduction import REDUCTIONS, correlation_space, principal_axes, reduce, standardize
 from sceval.training.loop import TrainingError
@@ -85,6 +85,15 @@ def test_few_cells_take_the_whole_decomposition():
     assert (left.shape[1], right.shape[1]) == (6, 6)
     with pytest.raises(ValueError, match="unknown reduction 'tsne'"):
         reduce(np.ones((3, 3)), np.ones((3, 3)), "tsne")
+
+
+def test_mish_of_the_critic_is_torchs_and_has_a_second_derivative_everywhere():
+    x = torch.tensor([-300.0, -20.0, -1.0, 0.0, 3.0, 39.0, 41.0, 95.0, 1e4], requires_grad=True)
+    (slope,) = torch.autograd.grad(Mish()(x).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(slope.square().sum(), x)
+    assert torch.equal(Mish()(x), torch.nn.functional.mish(x))
+    assert torch.isfinite(second).all()
+    assert second[4].abs() > 0
 
 
 def test_generator_moves_at_every_tenth_step_only():

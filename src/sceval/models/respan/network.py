@@ -10,6 +10,8 @@ from torch.nn import functional as F
 HIDDEN = 1024
 """Width of the outermost hidden layers; the others halve it step by step."""
 
+_IDENTITY = 40.0
+
 
 class Generator(nn.Module):
     """Maps expression of a query cell to that of its reference batch: the input plus a learned change, never negative.
@@ -39,6 +41,18 @@ class Generator(nn.Module):
         return F.relu(self.gen6(h) + x)
 
 
+class Mish(nn.Module):
+    """Mish (Misra 2020) that can be differentiated twice everywhere.
+
+    torch's second derivative of it is NaN from 88.8 on, where an exponential overflows, and the gradient penalty needs
+    that derivative; from 40 on Mish is the identity to the last bit.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Element by element."""
+        return F.mish(x.clamp(max=_IDENTITY)) + F.relu(x - _IDENTITY)
+
+
 class Critic(nn.Module):
     """Scores how much a cell looks like one of the reference batch."""
 
@@ -47,7 +61,7 @@ class Critic(nn.Module):
         sizes = (n_genes, hidden, hidden // 2, hidden // 4, hidden // 8)
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(sizes):
-            layers += [nn.Linear(inputs, outputs), nn.Mish()]
+            layers += [nn.Linear(inputs, outputs), Mish()]
         self.dis = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
 
     def forward(self, x: Tensor) -> Tensor:

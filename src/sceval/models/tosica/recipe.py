@@ -19,7 +19,7 @@ PARAMS = (
     Param(
         "recipe",
         "auto",
-        f"Where the six parameters after it come from: `official`, `small`; `auto`: official from {LARGE} training cells.",
+        f"Source of the six parameters after it: `official`, `small`; `auto`: official from {LARGE} training cells.",
         choices=("auto", *RECIPES),
     ),
     Param("epochs", 0, "Most epochs; 0: as the recipe has it.", 0, 10_000),
