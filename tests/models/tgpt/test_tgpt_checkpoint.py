@@ -46,6 +46,7 @@ def test_round_trip(saved):
     assert loaded.vocabulary == saved.vocabulary
     np.testing.assert_array_equal(vectors(saved, *loaded[:2]), vectors(saved))
     assert loaded.report.new == {}
+    assert loaded.report.notes == ()
     assert len(loaded.report.loaded) == len(loaded.network.state_dict())
     assert sorted(path.name for path in saved.folder.iterdir()) == [
         "config.json",
@@ -96,7 +97,13 @@ def test_safetensors_alone(saved):
 
 def test_an_untied_output_layer_is_told(saved):
     rewrite(saved.folder, lambda t: t | {"lm_head.weight": t["lm_head.weight"] + 1})
-    assert "lm_head.weight differs" in load(saved.folder, saved.settings, 0).report.notes[0]
+    assert "lm_head.weight differs" in load(saved.folder, saved.settings, 0).report.notes[-1]
+
+
+def test_another_file_than_the_digest_beside_it_is_told(saved):
+    rewrite(saved.folder, lambda t: {name: value + 1 for name, value in t.items()})
+    (note,) = load(saved.folder, saved.settings, 0).report.notes
+    assert "not the file published" in note
 
 
 @pytest.mark.parametrize(

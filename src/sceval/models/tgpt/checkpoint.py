@@ -112,6 +112,20 @@ def _with_dropout(config: Config, settings: dict[str, Any]) -> Config:
     return replace(config, embedding_dropout=rate, residual_dropout=rate, attention_dropout=rate)
 
 
+def _digest_notes(folder: Path, path: Path) -> tuple[str, ...]:
+    """Return what is to be said where `md5.txt` of the folder names another digest than the file has."""
+    listed = folder / MD5
+    if not listed.is_file():
+        return ()
+    lines = (line.split() for line in listed.read_text(encoding="utf-8", errors="replace").splitlines())
+    told = [words[0].lower() for words in lines if len(words) == 2 and words[1].lstrip("*") == path.name]
+    if not told:
+        return ()
+    with path.open("rb") as handle:
+        digest = hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return () if digest in told else (f"{path.name} has MD5 {digest}, {MD5} says {told[0]}: not the file published",)
+
+
 def load(folder: Path, settings: dict[str, Any], seed: int) -> Loaded:
     """Load an official folder as it comes.
 
@@ -151,11 +165,11 @@ def load(folder: Path, settings: dict[str, Any], seed: int) -> Loaded:
         )
     tensors = _turn(respell(read_state_dict(path), native_name, path))
     unused = {name: "causal mask, made anew" for name in tensors if name.endswith(_MASKS)}
-    notes = ()
+    notes = _digest_notes(folder, path)
     output = tensors.pop("lm_head.weight", None)
     if output is not None and "wte.weight" in tensors and not torch.equal(output, tensors["wte.weight"]):
         # Tied: the official loader uses the token table whatever this copy says.
-        notes = (f"{path.name}: lm_head.weight differs from the token table that it is tied to; the table is used",)
+        notes += (f"{path.name}: lm_head.weight differs from the token table that it is tied to; the table is used",)
     network = Network(config)
     report = fill(network, tensors, unused=unused, where=path, notes=notes, files=(path,))
     return Loaded(network.eval(), vocabulary, report)
