@@ -51,6 +51,9 @@ INFO = Info(
     params=PARAMS,
 )
 
-MODEL = Transformer(INFO, __package__, recipes=performer.RECIPES)
+#: Contrast needs two views of a cell that differ.
+_PRETRAIN = {"pretrain": {**performer.RECIPES["pretrain"], "dropout": 0.1}}
+
+MODEL = Transformer(INFO, __package__, recipes=performer.RECIPES | _PRETRAIN)
 
 main = transformer_program(MODEL)

@@ -66,6 +66,7 @@ SIZES = (
 #: Recipes of both; the official settings but for the mini-batch of 3 cells with gradients of 60 of them added up.
 RECIPES: dict[Any, dict[str, Any]] = {
     "embed-cells": {"batch_size": 16},
+    "pretrain": {"epochs": 4, "lr": 1e-3, "batch_size": 16, "gamma": 0.9},
     "annotate": {"epochs": 10, "lr": 1e-4, "batch_size": 8, "n_hvg": 0, "head_width": 512},
     ("annotate", "scratch"): {"epochs": 10, "lr": 2e-3, "batch_size": 16, "n_hvg": 256, "head_width": 64},
     ("annotate", "frozen"): {"epochs": 10, "lr": 1e-3, "gamma": 0.9},
