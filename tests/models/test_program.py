@@ -232,6 +232,44 @@ def test_planted_types_are_found(call, model):
     assert np.mean([p == truth[i] for i, p in zip(cells.obs_names, cells.obs["prediction"], strict=True)]) > 0.9
 
 
+def test_mouse_cells_for_human_weights_are_not_applicable_unless_the_row_says_so(tmp_path):
+    from sceval.contract import h5ad
+    from sceval.contract.results import Embedding
+    from sceval.models.genes import PARAMS, recognise
+    from sceval.models.program import program
+    from sceval.models.request import Info
+
+    regimes = {"embed-cells": ("zero_shot", "scratch")}
+    info = Info("m", "M", "1", ("embed-cells",), regimes, ("zero_shot",), organisms=("human",), params=PARAMS)
+
+    def embed(request):
+        """Embed."""
+        if request.regime == "zero_shot":
+            recognise(request, {"ACTB", "TP53"}, info)
+        return Embedding(np.ones((request.view.n_obs, 2), np.float32))
+
+    view = make_view(g=30)
+    view.var["gene_symbol"][:3] = ["Actb", "Trp53", "Gm1"]
+    view.uns["sceval"]["organism"] = "mouse"
+    h5ad.write(tmp_path / "view.h5ad", view)
+    (tmp_path / "weights").mkdir()
+
+    def run(regime, params="{}"):
+        words = ["--view", tmp_path / "view.h5ad", "--output", tmp_path / "out.h5ad", "--weights", tmp_path / "weights"]
+        words = ["embed-cells", *map(str, words), "--regime", regime, "--params", params]
+        return CliRunner().invoke(program(info, {"embed-cells": embed}), words)
+
+    refused = run("zero_shot")
+    assert refused.exit_code == 99
+    assert 'knows human only; the dataset is mouse; with params {"orthologues": true}' in refused.stderr
+    assert run("scratch").exit_code == 0
+    assert run("zero_shot", '{"orthologues": true}').exit_code == 0
+    facts = json.loads((tmp_path / "facts.json").read_text())
+    assert facts["genes_found"] == {"orthologue": 2}
+    assert facts["genes_recognised"] == pytest.approx(2 / 30, abs=1e-6)
+    assert "2 by one-to-one orthologue" in facts["warnings"][0]
+
+
 def test_controls_import_nothing_heavy():
     heavy = ["torch", "anndata", "pandas", "sklearn", "scanpy", "numba"]
     code = f"import sys, sceval.models.controls.program; print([m for m in {heavy} if m in sys.modules])"

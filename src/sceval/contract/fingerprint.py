@@ -9,7 +9,7 @@ import sceval
 
 
 def fingerprint(*parts: str) -> str:
-    """Return 16 hex digits over the Python and JSON files of sub-packages of sceval.
+    """Return 16 hex digits over the Python and JSON files, and the packed tables, of sub-packages of sceval.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def fingerprint(*parts: str) -> str:
     for part in parts:
         base = root / part
         for path in sorted([base] if base.is_file() else base.rglob("*")):
-            if path.suffix in {".py", ".json"}:
+            if path.suffix in {".py", ".json", ".gz"}:
                 digest.update(str(path.relative_to(root)).encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -29,7 +29,7 @@ def info_json(info: Info) -> dict[str, Any]:
     out["params"] = {param.name: param.schema() for param in info.params}
     shared = sorted(f"models/{path.name}" for path in Path(__file__).parent.glob("*.py"))
     own = [f"models/{name}" for name in (info.name, *out.pop("uses_code_of"))]
-    out["code"] = fingerprint("contract", "data", "training", *shared, *own)
+    out["code"] = fingerprint("contract", "data", "assets/genes", "training", *shared, *own)
     return out
 
 
