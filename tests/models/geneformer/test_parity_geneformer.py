@@ -18,7 +18,7 @@ STATES = {"atol": 5e-5, "rtol": 1e-4}
 
 def close(actual, expected, **tolerance):
     actual = actual.detach().numpy() if isinstance(actual, torch.Tensor) else actual
-    np.testing.assert_allclose(actual, expected, **{"rtol": 0, "atol": 0, **tolerance})
+    np.testing.assert_allclose(actual, expected, **{"rtol": 0, "atol": 0, "equal_nan": False, **tolerance})
 
 
 def tensors(batch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -157,20 +157,26 @@ class Vocabulary:
     def from_genes(cls, genes: Genes, max_tokens: int) -> Vocabulary:
         """Make a V2-style vocabulary of a dataset's genes; its medians are not fitted.
 
-        Genes are kept under their Ensembl ids; one without gets that of its approved human symbol (HGNC), else it is
-        kept under the symbol.
+        Genes are kept under their Ensembl ids; one without gets that of its approved or previous human symbol (HGNC)
+        unless another column has it, else it is kept under the symbol.
         """
-        keys = [plain_id(own or symbol) for own, symbol in zip(genes.ensembl, genes.symbols, strict=True)]
-        if genes.organism == "human" and not all(genes.ensembl):
-            keys = [key if own else _approved().get(key, key) for own, key in zip(genes.ensembl, keys, strict=True)]
+        keys = _keys(genes)
         unique = sorted({key for key in keys if key and key not in SPECIALS})
         tokens = {token: number for number, token in enumerate((*SPECIALS, *unique))}
         names = {symbol: key for symbol, key in zip(genes.symbols, keys, strict=True) if symbol and key}
         return cls(Dictionaries(tokens, dict.fromkeys(unique, 1.0), None, names), max_tokens, fitted=False)
 
 
-@cache
-def _approved() -> dict[str, str]:
-    """Ensembl id of each approved human symbol, in upper case."""
+def _keys(genes: Genes) -> list[str]:
+    keys = [plain_id(own or symbol) for own, symbol in zip(genes.ensembl, genes.symbols, strict=True)]
+    if genes.organism != "human" or all(genes.ensembl):
+        return keys
     human = human_genes()
-    return {human.symbols[gene].upper(): ensembl for ensembl, gene in human.ensembl.items()}
+    ids = {gene: ensembl for ensembl, gene in human.ensembl.items()}
+    for level in ("approved", "previous"):
+        taken = set(keys)
+        for i, (own, symbol) in enumerate(zip(genes.ensembl, genes.symbols, strict=True)):
+            gene, found = human.gene_of(symbol)
+            if not own and found == level and gene in ids and ids[gene] not in taken:
+                keys[i] = ids[gene]
+    return keys
