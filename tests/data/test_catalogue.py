@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
+import shutil
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,8 +48,10 @@ def test_the_catalogue_of_the_project() -> None:
     scgpt = entries["scgpt-whole-human"]
     assert scgpt.state() == "verified"
     assert [source.name for source in scgpt.files] == ["args.json", "best_model.pt", "vocab.json"]
-    assert entries["geneformer-v2-316m"].unverified == ["config.json"]
-    assert entries["geneformer-v2-316m"].state() == "5 of 6 verified"
+    assert entries["geneformer-v2-316m"].state() == "verified"
+    assert entries["geneformer-v2-104m-clcancer"].unverified == ["config.json"]
+    assert entries["geneformer-v2-104m-clcancer"].state() == "5 of 6 verified"
+    assert entries["uce-4-layers"].archives == ["protein_embeddings.tar.gz"]
     assert entries["scfoundation"].terms().endswith("(no commercial use)")
     for entry in entries.values():
         assert entry.by_hand in ([], [source.name for source in entry.files]), entry.name
@@ -78,6 +83,45 @@ def test_files_that_only_a_person_can_fetch(server: Server, tmp_path: Path) -> N
     sheet = write(tmp_path / "w.csv", [row(server.url, "/args.json", url="", notes="Ask the authors.")])
     with pytest.raises(FetchError, match=r"args\.json cannot be fetched by a program\. a test\. Ask the authors\."):
         fetch_entry(read_catalogue(sheet)["toy"], tmp_path)
+
+
+def packed(names: list[str]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = 3
+            archive.addfile(member, io.BytesIO(b"abc"))
+    return out.getvalue()
+
+
+def test_an_archive_is_unpacked_once(server: Server, tmp_path: Path) -> None:
+    server.files["/p.tar.gz"] = packed(["proteins/human.pt", "proteins/mouse.pt"])
+    digest = hashlib.sha256(server.files["/p.tar.gz"]).hexdigest()
+    changes = {"file": "p.tar.gz", "url": f"{server.url}/p.tar.gz", "sha256": digest, "bytes": "", "unpack": "yes"}
+    entry = read_catalogue(write(tmp_path / "w.csv", [row(server.url, "/args.json", **changes)]))["toy"]
+    lines: list[str] = []
+    fetch_entry(entry, tmp_path / "c", say=lines.append)
+    place = tmp_path / "c" / "toy" / "proteins"
+    assert sorted(p.name for p in place.iterdir()) == ["human.pt", "mouse.pt"]
+    assert lines[-1] == "p.tar.gz: unpacked proteins"
+    fetch_entry(entry, tmp_path / "c", say=lines.append)
+    assert len(lines) == 2, "neither loaded nor unpacked again"
+    shutil.rmtree(place)
+    fetch_entry(entry, tmp_path / "c")
+    assert (place / "human.pt").read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize("content", [b"no archive", packed(["../../outside"])])
+def test_archives_that_must_not_be_unpacked(server: Server, tmp_path: Path, content: bytes) -> None:
+    server.files["/p.tar.gz"] = content
+    digest = hashlib.sha256(content).hexdigest()
+    changes = {"file": "p.tar.gz", "url": f"{server.url}/p.tar.gz", "sha256": digest, "bytes": "", "unpack": "yes"}
+    entry = read_catalogue(write(tmp_path / "w.csv", [row(server.url, "/args.json", **changes)]))["toy"]
+    with pytest.raises(FetchError, match=r"p\.tar\.gz cannot be unpacked"):
+        fetch_entry(entry, tmp_path / "c")
+    assert [p.name for p in (tmp_path / "c" / "toy").iterdir()] == ["p.tar.gz"]
+    assert not list(tmp_path.rglob("outside"))
 
 
 def test_one_file_alone(server: Server, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sceval.contract import ContractError, Problem
-from sceval.data.fetch import Fetched, FetchError, Source, fetch
+from sceval.data.fetch import Fetched, FetchError, Source, fetch, unpack
 from sceval.data.sheets import Column, nearest, read_sheet
 
 WEIGHTS = (
@@ -20,6 +20,7 @@ WEIGHTS = (
     Column("url", "Address of the file; empty where it can only be fetched by hand."),
     Column("sha256", "SHA-256 of the file; empty where nobody has verified it."),
     Column("bytes", "Size of the file."),
+    Column("unpack", "`yes` for a tar archive that the model needs unpacked.", default="no", choices=("yes", "no")),
     Column("licence", "Licence of the weights.", required=True),
     Column("commercial_use", "Whether it allows commercial use.", default="unknown", choices=("yes", "no", "unknown")),
     Column("notes", "What they were trained on, and anything else a user should know."),
@@ -29,12 +30,13 @@ WEIGHTS = (
 
 @dataclass
 class Entry:
-    """The files of one name, and what is said of all of them."""
+    """The files of one name, and what is said of all of them; `archives` are those to be unpacked."""
 
     name: str
     row: dict[str, Any]
     files: list[Source] = field(default_factory=list)
     samples: list[str] = field(default_factory=list)
+    archives: list[str] = field(default_factory=list)
 
     @property
     def unverified(self) -> list[str]:
@@ -103,6 +105,8 @@ def read_catalogue(
         size = int(row["bytes"]) if row["bytes"] else None
         entry.files.append(Source(row["file"], row["url"], row["sha256"], size))
         entry.samples.append(row.get("sample", ""))
+        if row.get("unpack") == "yes":
+            entry.archives.append(row["file"])
     if problems:
         raise ContractError(problems)
     return entries
@@ -169,7 +173,10 @@ def fetch_entry(
         msg = f"{entry.name}: nobody has verified {', '.join(unverified)}: their SHA-256 is not known"
         raise FetchError(f"{msg} (--allow_unverified takes them all the same)")
     state = cache / ".fetch" / entry.name
-    return [
-        fetch(source, cache / entry.name, state=state, allow_unverified=allow_unverified, say=say, **options)
-        for source in wanted
-    ]
+    found = []
+    for source in wanted:
+        one = fetch(source, cache / entry.name, state=state, allow_unverified=allow_unverified, say=say, **options)
+        if source.name in entry.archives:
+            unpack(one, state, say)
+        found.append(one)
+    return found

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 
 from sceval.data.download import FetchError, Interrupted, attempt
 
-__all__ = ["FetchError", "Fetched", "Source", "fetch", "file_sha256"]
+__all__ = ["FetchError", "Fetched", "Source", "fetch", "file_sha256", "unpack"]
 
 LONGEST_WAIT = 300.0
 """Seconds; a server that asks to wait longer is given up, with what it asked."""
@@ -268,3 +269,46 @@ def _load(
     digest = record.digest(target)
     say(f"{source.name}: {target.stat().st_size / 1e6:,.1f} MB{'' if source.sha256 else ', not verified'}")
     return Fetched(target, digest, target.stat().st_size, bool(source.sha256), loaded=True)
+
+
+def unpack(archive: Fetched, state: Path, say: Callable[[str], None] = lambda _line: None) -> None:
+    """Unpack a fetched tar archive beside itself, once; what is in it appears whole.
+
+    Parameters
+    ----------
+    archive
+        What `fetch` returned.
+    state
+        Folder on the same file system for the lock, the record and the files in the making.
+    say
+        Gets lines about progress.
+
+    Raises
+    ------
+    FetchError
+        If it is no tar archive, or holds what must not be unpacked (paths outside, links to outside, devices).
+    """
+    folder, name = archive.path.parent, archive.path.name
+    record, work = state / f"{name}.unpacked.json", state / f"{name}.unpacking"
+    with _locked(state / f"{name}.lock", say):
+        kept = json.loads(record.read_text()) if record.is_file() else {}
+        if kept.get("sha256") == archive.sha256 and all((folder / entry).exists() for entry in kept["entries"]):
+            return
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        try:
+            with tarfile.open(archive.path) as opened:
+                opened.extractall(work, filter="data")
+        except (tarfile.TarError, EOFError, OSError) as error:
+            shutil.rmtree(work, ignore_errors=True)
+            msg = f"{name} cannot be unpacked: {error}"
+            raise FetchError(msg) from error
+        entries = sorted(path.name for path in work.iterdir())
+        for entry in entries:
+            place = folder / entry
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place)
+            (work / entry).replace(place)
+        work.rmdir()
+        record.write_text(json.dumps({"sha256": archive.sha256, "entries": entries}) + "\n")
+        say(f"{name}: unpacked {', '.join(entries)}")
