@@ -12,6 +12,17 @@ import pytest
 FIXTURES = Path(__file__).resolve().parents[3].parent / "shared" / "parity" / "scgpt"
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny tensors gain nothing from threads, and wait for each other on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def parity():
     """Folder, settings and a reader of the expected arrays."""
@@ -80,5 +91,23 @@ def small():
         return SimpleNamespace(
             model=model.eval(), vocabulary=vocabulary, counts=counts, symbols=symbols, cells=cells, rng=rng
         )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def session_of():
+    """Build the session of a verb from arrays, with a checkpoint folder or a network that is there already."""
+    from sceval.data.genes import Genes
+    from sceval.models.scgpt.program import MODEL
+    from sceval.models.transformer.loading import Loaded
+    from sceval.models.transformer.session import Session
+
+    def make(verb, regime, counts, symbols, cells, *, weights=None, network=None, seed=0, **params):
+        genes = Genes.from_symbols(symbols)
+        session = Session.of_arrays(MODEL, verb, regime, counts, genes, cells, weights=weights, given=params, seed=seed)
+        if network is not None:
+            session.adopt(Loaded(*network))
+        return session
 
     return make

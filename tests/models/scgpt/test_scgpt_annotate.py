@@ -1,21 +1,23 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
 
-from sceval.models.scgpt.annotate import annotate_cells
-from sceval.models.scgpt.checkpoint import load_checkpoint, save_checkpoint
+from sceval.models.scgpt.checkpoint import UnfitCheckpoint, load_checkpoint, save_checkpoint
 from sceval.models.scgpt.regimes import freeze, training_mode
+from sceval.models.transformer.annotate import annotate_cells
 
 TINY = {"d_model": 16, "n_heads": 2, "n_layers": 1, "epochs": 4, "batch_size": 8, "lr": 0.01, "n_hvg": 0}
 
 
 @pytest.fixture
-def task(small, tmp_path):
+def task(small, session_of, tmp_path):
     """Three classes with marker genes, a checkpoint, and a run."""
-    made = small(n_cells=60, n_classes=3, decoder="none", mvc=False)
+    made = small(n_cells=60, decoder="none", mvc=False)
     classes = np.arange(60) % 3
     rate = np.where(np.arange(30)[None, :] % 3 == classes[:, None], 8.0, 0.4)
     made.counts = sp.csr_matrix(made.rng.poisson(rate).astype(np.float32))
@@ -26,19 +28,15 @@ def task(small, tmp_path):
 
     def run(regime="scratch", rows=None, seed=0, labels=None, validation=None, **params):
         rows = np.arange(60) if rows is None else rows
-        return annotate_cells(
-            made.counts[rows],
-            made.symbols,
-            [made.cells[i] for i in rows],
-            (made.labels if labels is None else labels)[rows],
-            3,
-            regime=regime,
-            validation=validation,
+        session = session_of(
+            *("annotate", regime, made.counts[rows], made.symbols, [made.cells[i] for i in rows]),
             weights=None if regime == "scratch" else made.folder,
-            params={**TINY, **params},
             seed=seed,
-            device="cpu",
+            **{**TINY, **params},
         )
+        chosen = (made.labels if labels is None else labels)[rows]
+        result = annotate_cells(session, chosen, 3, validation=validation)
+        return SimpleNamespace(**vars(result), vocabulary=session.loaded.vocabulary, session=session)
 
     made.run = run
     return made
@@ -48,37 +46,42 @@ def task(small, tmp_path):
 def test_learns_and_repeats_in_any_order(task, regime):
     options = {"epochs": 25}
     if regime == "frozen":
-        # A random backbone keeps little to learn from: freeze one that was trained, without its head.
-        save_checkpoint(task.folder, task.run("finetune", epochs=15).model, task.vocabulary)
-        path = task.folder / "best_model.pt"
-        tensors = torch.load(path, weights_only=True)
-        torch.save({k: v for k, v in tensors.items() if not k.startswith("cls_decoder")}, path)
+        # A random backbone keeps little to learn from: freeze one that was trained.
+        save_checkpoint(task.folder, task.run("finetune", epochs=15).network, task.vocabulary)
     result = task.run(regime, **options)
     query = task.labels < 0
     assert (result.probability.argmax(1) == task.truth)[query].mean() > 0.8
     np.testing.assert_allclose(result.probability.sum(1), 1)
     order = np.random.default_rng(0).permutation(60)
     np.testing.assert_array_equal(task.run(regime, order, **options).probability, result.probability[order])
-    assert (result.report is None) == (regime == "scratch")
+    assert ("weights_loaded" in result.session.facts) == (regime != "scratch")
 
 
-def test_frozen_leaves_the_backbone_untouched_and_trains_the_head(task):
-    model = task.run("frozen").model
+@pytest.mark.parametrize(
+    ("regime", "params", "expected"),
+    [
+        ("frozen", {}, set()),
+        ("frozen", {"frozen_layers": 1}, {"encoder", "value_encoder"}),
+        ("finetune", {}, {"encoder", "value_encoder", "transformer_encoder"}),
+        ("frozen_embeddings", {}, {"transformer_encoder"}),
+        ("finetune", {"lora_rank": 2}, {"transformer_encoder"}),
+    ],
+)
+def test_what_each_regime_moves(task, small, regime, params, expected):
+    one = small(n_cells=2, n_layers=1, decoder="none", mvc=False)
+    save_checkpoint(task.folder, one.model, one.vocabulary)
     before = load_checkpoint(task.folder)[0].state_dict()
-    moved = {n for n, v in model.state_dict().items() if not torch.equal(v, before[n])}
-    assert moved
-    assert all(n.startswith("cls_decoder.") for n in moved)
+    after = task.run(regime, epochs=1, **params).network.state_dict()
+    moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert {name.split(".")[0] for name in moved} == expected
+    if params.get("lora_rank"):
+        assert moved == {"transformer_encoder.layers.0.self_attn.in_proj_weight"}
 
 
-def test_finetune_moves_the_backbone_and_the_notebook_switch_holds_the_embeddings(task):
-    before = load_checkpoint(task.folder)[0].state_dict()
-
-    def moved(**params):
-        model = task.run("finetune", epochs=1, **params).model
-        return {n.split(".")[0] for n, v in model.state_dict().items() if not torch.equal(v, before[n])}
-
-    assert moved() == {"encoder", "value_encoder", "transformer_encoder", "cls_decoder"}
-    assert moved(freeze_embeddings=True) == {"transformer_encoder", "cls_decoder"}
+def test_the_head_is_the_official_one(task):
+    names = [name for name, _ in task.run("frozen", epochs=1).head.named_parameters()]
+    assert names[0] == "_decoder.0.weight"
+    assert names[-1] == "out_layer.bias"
 
 
 def test_nothing_is_fitted_on_query_cells(task):
@@ -97,7 +100,7 @@ def test_the_given_validation_part_does_not_train(task):
     validation = np.zeros(60, dtype=bool)
     validation[30:45] = True
     result = task.run(validation=validation, epochs=3)
-    assert result.notes.facts["train_cells"] == 30
+    assert result.session.facts["train_cells"] == 30
     assert len(result.history.validation) == 3
     hidden = np.where(validation, -1, task.labels)
     other = task.run(labels=hidden, validation_fraction=0.0, epochs=3)
@@ -113,23 +116,14 @@ def test_a_query_cell_without_known_gene_gets_the_prior_and_is_told(task):
     assert result.known.sum() == 59
     np.testing.assert_allclose(result.probability[55], np.bincount(task.labels[:45]) / 45)
     assert np.isfinite(result.probability).all()
-    assert any("cell55" in w for w in result.notes.warnings)
+    assert any("cell55" in w for w in result.session.warnings)
 
 
-def test_what_cannot_be_asked_for(task, small, tmp_path):
-    with pytest.raises(ValueError, match="unknown regime 'zero_shot'"):
-        task.run("zero_shot")
-    arguments = (task.counts, task.symbols, task.cells, task.labels, 3)
-    with pytest.raises(ValueError, match="finetune needs pre-trained weights"):
-        annotate_cells(*arguments, regime="finetune")
-    with pytest.raises(ValueError, match="scratch takes no pre-trained weights"):
-        annotate_cells(*arguments, regime="scratch", weights=task.folder)
-    with pytest.raises(ValueError, match=r"-1 \.\. 1"):
-        annotate_cells(*arguments[:4], 2, regime="scratch")
+def test_a_checkpoint_of_integration_is_unfit(task, small):
     made = small(n_batches=2, n_domains=2)
-    save_checkpoint(tmp_path / "dsbn", made.model, made.vocabulary)
-    with pytest.raises(ValueError, match="DSBN"):
-        annotate_cells(*arguments, regime="frozen", weights=tmp_path / "dsbn", device="cpu")
+    save_checkpoint(task.folder, made.model, made.vocabulary)
+    with pytest.raises(UnfitCheckpoint, match="DSBN"):
+        task.run("frozen")
 
 
 def test_freezing_and_its_modes(small):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -15,23 +17,26 @@ from sceval.models.scgpt.tokens import TokenBatch
 TINY = {"d_model": 8, "n_heads": 2, "n_layers": 1, "epochs": 2, "batch_size": 8, "n_hvg": 12, "min_gene_counts": 0.0}
 
 
-def run(made, rows=None, seed=0, weights=None, regime=None, labels=None, **params):
-    rows = np.arange(len(made.cells)) if rows is None else rows
-    return integrate_cells(
-        made.counts[rows],
-        made.symbols,
-        [made.cells[i] for i in rows],
-        [f"b{i % 3}" for i in rows],
-        params={**TINY, **params},
-        seed=seed,
-        device="cpu",
-        weights=weights,
-        regime=regime,
-        labels=None if labels is None else labels[rows],
-    )
+@pytest.fixture
+def run(session_of):
+    """Integrate a small dataset of three batches."""
+
+    def make(made, rows=None, seed=0, weights=None, regime=None, labels=None, **params):
+        rows = np.arange(len(made.cells)) if rows is None else rows
+        session = session_of(
+            *("integrate", regime or ("scratch" if weights is None else "finetune")),
+            *(made.counts[rows], made.symbols, [made.cells[i] for i in rows]),
+            weights=weights,
+            seed=seed,
+            **{**TINY, **params},
+        )
+        result = integrate_cells(session, [f"b{i % 3}" for i in rows], labels=None if labels is None else labels[rows])
+        return SimpleNamespace(**vars(result), facts=session.facts, warnings=session.warnings)
+
+    return make
 
 
-def test_same_seed_same_numbers_in_any_order_of_the_file(small):
+def test_same_seed_same_numbers_in_any_order_of_the_file(small, run):
     made = small()
     first = run(made)
     assert first.X.shape == (24, 8)
@@ -42,7 +47,7 @@ def test_same_seed_same_numbers_in_any_order_of_the_file(small):
     assert np.abs(run(made, seed=1).X - first.X).max() > 1e-3
 
 
-def test_the_official_recipe_is_what_runs(small):
+def test_the_official_recipe_is_what_runs(small, run):
     result = run(small())
     assert set(result.history.train[0]) == {"loss", "gep", "gep_nzlp", "gepc", "gepc_nzlp", "ecs", "dab"}
     first = result.history.train[0]
@@ -56,21 +61,21 @@ def test_the_official_recipe_is_what_runs(small):
         True,
         True,
     )
-    assert result.notes.facts["genes_used"] == 12
+    assert result.facts["genes_used"] == 12
     assert len(result.vocabulary) == 30 + 3
     assert {"lr": 1e-4, "epochs": 15, "batch_size": 64, "mask_ratio": 0.4, "n_hvg": 1200}.items() <= OFFICIAL[
         "integrate"
     ].items()
 
 
-def test_training_lowers_the_loss_and_keeps_the_best_epoch(small):
+def test_training_lowers_the_loss_and_keeps_the_best_epoch(small, run):
     result = run(small(n_cells=60), epochs=6, lr=0.01)
     assert result.history.train[-1]["loss"] < result.history.train[0]["loss"]
     assert result.history.best_value == min(result.history.validation)
-    assert result.notes.facts["best_epoch"] == int(np.argmin(result.history.validation)) + 1
+    assert result.facts["best_epoch"] == int(np.argmin(result.history.validation)) + 1
 
 
-def test_terms_with_weight_zero_are_left_out_with_their_heads(small):
+def test_terms_with_weight_zero_are_left_out_with_their_heads(small, run):
     result = run(small(), zero_prob_weight=0.0, mvc_weight=0.0, dab_weight=0.0, ecs_weight=0.0, dsbn=False)
     assert set(result.history.train[0]) == {"loss", "gep"}
     config = result.model.config
@@ -79,7 +84,7 @@ def test_terms_with_weight_zero_are_left_out_with_their_heads(small):
     assert half["gepc_nzlp"] == 0.5
 
 
-def test_a_cell_without_used_gene_gets_nan_and_does_not_train(small):
+def test_a_cell_without_used_gene_gets_nan_and_does_not_train(small, run):
     made = small()
     made.counts = made.counts.tolil()
     made.counts[5] = 0
@@ -87,11 +92,11 @@ def test_a_cell_without_used_gene_gets_nan_and_does_not_train(small):
     result = run(made)
     assert np.isnan(result.X[5]).all()
     assert np.isfinite(np.delete(result.X, 5, axis=0)).all()
-    assert any("cell5" in w for w in result.notes.warnings)
+    assert any("cell5" in w for w in result.warnings)
 
 
 @pytest.mark.parametrize("changes", [{}, {"n_batches": 3, "n_domains": 3, "zero_prob": True, "discriminator": 3}])
-def test_fine_tuning_starts_from_the_checkpoint_and_can_be_kept(small, tmp_path, changes):
+def test_fine_tuning_starts_from_the_checkpoint_and_can_be_kept(small, run, tmp_path, changes):
     made = small(**changes)
     save_checkpoint(tmp_path / "c", made.model, made.vocabulary)
     result = run(made, weights=tmp_path / "c", epochs=1, lr=1e-9)
@@ -100,7 +105,7 @@ def test_fine_tuning_starts_from_the_checkpoint_and_can_be_kept(small, tmp_path,
             torch.testing.assert_close(result.model.state_dict()[name], value, atol=1e-6, rtol=0)
     expected_new = "dsbn.bns.0.running_mean" in result.report.new
     assert expected_new == (not changes)
-    save_checkpoint(tmp_path / "kept", result.model, result.vocabulary, args={"batches": result.notes.facts["batches"]})
+    save_checkpoint(tmp_path / "kept", result.model, result.vocabulary, args={"batches": result.facts["batches"]})
     again, _, report, files = load_checkpoint(tmp_path / "kept")
     assert report.new == report.left_out == {}
     assert files.args["batches"] == ["b0", "b1", "b2"]

@@ -13,16 +13,20 @@ from sceval.models.scgpt.integrate import integrate_cells
 TINY = {"epochs": 1, "batch_size": 8, "n_hvg": 12, "min_gene_counts": 0.0, "lr": 0.01, "dropout": 0.0}
 
 
-def integrate(made, folder=None, regime=None, labels=None, **params):
-    batches = [f"b{i % 2}" for i in range(len(made.cells))]
-    return integrate_cells(
-        *(made.counts, made.symbols, made.cells, batches),
-        params={**TINY, **params},
-        device="cpu",
-        weights=folder,
-        regime=regime,
-        labels=labels,
-    )
+@pytest.fixture
+def integrate(session_of):
+    """Integrate a small dataset of two batches."""
+
+    def make(made, folder=None, regime=None, labels=None, **params):
+        session = session_of(
+            *("integrate", regime or ("scratch" if folder is None else "finetune")),
+            *(made.counts, made.symbols, made.cells),
+            weights=folder,
+            **{**TINY, **params},
+        )
+        return integrate_cells(session, [f"b{i % 2}" for i in range(len(made.cells))], labels=labels)
+
+    return make
 
 
 @pytest.mark.parametrize(
@@ -33,7 +37,7 @@ def integrate(made, folder=None, regime=None, labels=None, **params):
         ("frozen_embeddings", {"transformer_encoder", "decoder", "mvc_decoder", "grad_reverse_discriminator"}),
     ],
 )
-def test_initial_settings_train_what_they_name_and_nothing_else(small, tmp_path, regime, trains):
+def test_initial_settings_train_what_they_name_and_nothing_else(small, integrate, tmp_path, regime, trains):
     made = small(n_batches=2, n_domains=2, zero_prob=True, discriminator=2)
     save_checkpoint(tmp_path, made.model, made.vocabulary)
     after = integrate(made, tmp_path, regime).model.state_dict()
@@ -45,7 +49,7 @@ def test_initial_settings_train_what_they_name_and_nothing_else(small, tmp_path,
     assert moved == trains
 
 
-def test_values_are_learned_by_cross_entropy_over_bins(small, tmp_path):
+def test_values_are_learned_by_cross_entropy_over_bins(small, integrate, tmp_path):
     made = small(n_cells=40)
     result = integrate(made, reconstruction="cross_entropy", epochs=6, d_model=8, n_heads=2, n_layers=1)
     terms = [epoch["gep"] for epoch in result.history.train]
@@ -68,7 +72,7 @@ def test_a_checkpoint_of_values_gives_its_lower_layers_to_a_decoder_of_bins(smal
     torch.testing.assert_close(model.decoder.fc[0].weight, made.model.decoder.fc[0].weight)
 
 
-def test_labels_are_learned_where_they_are_given(small):
+def test_labels_are_learned_where_they_are_given(small, integrate):
     made = small(n_cells=40)
     labels = np.arange(40) % 2
     labels[::5] = -1
@@ -89,6 +93,6 @@ def test_cells_without_a_class_do_not_count():
     assert not logits.grad.any()
 
 
-def test_unknown_regimes_are_refused(small):
+def test_unknown_regimes_are_refused(small, integrate):
     with pytest.raises(ValueError, match="unknown regime 'zero_shot'"):
         integrate(small(), regime="zero_shot")

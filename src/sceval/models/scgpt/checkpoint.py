@@ -1,69 +1,28 @@
-"""Official checkpoint folders (args.json, best_model.pt, vocab.json): read, checked, written.
-
-Upstream loads what matches by name and shape and skips the rest without a word, so that a file in another spelling
-gives random attention. Here every backbone tensor is matched or loading fails with the list of what is wrong, and what
-was loaded, left out and newly made among the heads is reported.
-"""
+"""Official checkpoint folders (args.json, best_model.pt, vocab.json): read, checked, written."""
 
 from __future__ import annotations
 
 import json
-import pickle
 import tempfile
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
+from sceval.data.genes import Genes
 from sceval.models.scgpt.config import ScGPTConfig
 from sceval.models.scgpt.keys import UNUSED, config_from_tensors, flash_name, native_name
-from sceval.models.scgpt.network import BACKBONE, ScGPT
-from sceval.models.scgpt.vocabulary import PAD, Vocabulary, VocabularyError
+from sceval.models.scgpt.vocabulary import PAD, SPECIALS, Vocabulary, VocabularyError
+from sceval.models.transformer import loading
+from sceval.models.transformer.loading import CheckpointError, Loaded, LoadReport, UnfitCheckpoint, require_files
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sceval.models.scgpt.network import ScGPT
 
 ARGS, WEIGHTS, VOCAB = "args.json", "best_model.pt", "vocab.json"
-
-
-class CheckpointError(ValueError):
-    """A checkpoint folder cannot be used; the message says what was found and what would be right."""
-
-
-class UnfitCheckpoint(CheckpointError):
-    """A sound checkpoint that cannot be used for what is asked."""
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """Which tensors were taken over.
-
-    Parameters
-    ----------
-    loaded
-        Names (PyTorch spelling) of tensors that were copied from the file.
-    left_out
-        Name and reason for tensors of the file that the network does not use.
-    new
-        Name and reason for tensors of the network that the file could not supply: they start from random values.
-    notes
-        Anything else worth telling, e.g. args.json contradicting the tensors.
-    """
-
-    loaded: tuple[str, ...]
-    left_out: dict[str, str]
-    new: dict[str, str]
-    notes: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain types, for run.json."""
-        return {
-            "loaded": len(self.loaded),
-            "left_out": dict(self.left_out),
-            "new": dict(self.new),
-            "notes": list(self.notes),
-        }
+LAYOUT = f"a scGPT checkpoint is a folder with {ARGS}, {WEIGHTS} and {VOCAB}"
 
 
 @dataclass(frozen=True)
@@ -92,36 +51,6 @@ def _read_args(path: Path) -> dict[str, Any]:
     return args
 
 
-def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """Read a bare state dict without executing anything in it, in PyTorch spelling.
-
-    Raises
-    ------
-    CheckpointError
-        The file is truncated, no torch file, holds anything but tensors, or two names mean the same tensor.
-    """
-    path = Path(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, ValueError, KeyError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        size = path.stat().st_size
-        raise CheckpointError(
-            f"{path}: not a readable torch state dict of plain tensors ({size} bytes; truncated, or another format): "
-            f"{reason[:200]}"
-        ) from error
-    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
-        kind = f"dict with keys {list(content)[:5]}" if isinstance(content, dict) else type(content).__name__
-        raise CheckpointError(f"{path}: expected a bare state dict (name -> tensor), found {kind}")
-    tensors: dict[str, Tensor] = {}
-    for key, value in content.items():
-        name = native_name(key)
-        if name in tensors:
-            raise CheckpointError(f"{path}: tensor {name} is there twice, under two spellings (second: {key})")
-        tensors[name] = value.float() if value.is_floating_point() else value
-    return tensors
-
-
 def read_checkpoint(folder: str | Path) -> CheckpointFiles:
     """Read a checkpoint folder and work out which network it holds.
 
@@ -131,17 +60,13 @@ def read_checkpoint(folder: str | Path) -> CheckpointFiles:
         A file is missing or damaged, or the tensors are those of another model.
     """
     folder = Path(folder)
-    missing = [name for name in (ARGS, WEIGHTS, VOCAB) if not (folder / name).is_file()]
-    if missing:
-        raise CheckpointError(
-            f"{folder}: no {', '.join(missing)}; a scGPT checkpoint is a folder with {ARGS}, {WEIGHTS} and {VOCAB}"
-        )
+    require_files(folder, (ARGS, WEIGHTS, VOCAB), LAYOUT)
     args = _read_args(folder / ARGS)
     try:
         vocabulary = Vocabulary.read(folder / VOCAB, args.get("pad_token") or PAD)
     except VocabularyError as error:
         raise CheckpointError(str(error)) from error
-    tensors = read_tensors(folder / WEIGHTS)
+    tensors = loading.respell(loading.read_state_dict(folder / WEIGHTS), native_name, folder / WEIGHTS)
     try:
         config = config_from_tensors(tensors, args, vocabulary.pad_id)
     except KeyError as error:
@@ -167,48 +92,9 @@ def read_checkpoint(folder: str | Path) -> CheckpointFiles:
 
 def is_backbone(name: str) -> bool:
     """Whether a tensor (PyTorch spelling) belongs to the backbone, as opposed to a head or a batch term."""
+    from sceval.models.scgpt.network import BACKBONE
+
     return name.split(".", 1)[0] in BACKBONE
-
-
-def _shape(tensor: Tensor) -> str:
-    return " x ".join(map(str, tensor.shape)) or "scalar"
-
-
-def fill(model: ScGPT, tensors: Mapping[str, Tensor], notes: tuple[str, ...] = ()) -> LoadReport:
-    """Copy tensors into a network; heads of another shape stay as they are and are reported, the backbone must match.
-
-    Raises
-    ------
-    CheckpointError
-        Lists every backbone tensor that is missing, of another shape, or unknown to the network.
-    """
-    own = model.state_dict()
-    wrong, left_out, new, loaded = [], {}, {}, {}
-    for name, value in own.items():
-        if name not in tensors:
-            reason = "not in the file"
-        elif tensors[name].shape != value.shape:
-            reason = f"{_shape(tensors[name])} in the file, {_shape(value)} needed"
-        else:
-            loaded[name] = tensors[name]
-            continue
-        if is_backbone(name):
-            wrong.append(f"{name}: {reason}")
-        else:
-            new[name] = reason
-    for name in tensors:
-        if name in loaded:
-            continue
-        if name in own:
-            left_out[name] = f"{_shape(tensors[name])} in the file, {_shape(own[name])} needed"
-        elif is_backbone(name):
-            wrong.append(f"{name}: unknown to the network, {_shape(tensors[name])} in the file")
-        else:
-            left_out[name] = "read by pre-training only" if name in UNUSED else "this network has no such part"
-    if wrong:
-        raise CheckpointError(f"{len(wrong)} backbone tensors do not match:\n  " + "\n  ".join(sorted(set(wrong))))
-    model.load_state_dict({**own, **loaded})
-    return LoadReport(tuple(loaded), left_out, new, notes)
 
 
 def load_checkpoint(
@@ -231,6 +117,10 @@ def load_checkpoint(
     model, vocabulary, report, files
         The network is in evaluation mode.
     """
+    import torch
+
+    from sceval.models.scgpt.network import ScGPT
+
     files = read_checkpoint(folder)
     if files.config.batch_norm and changes.get("n_domains"):
         raise UnfitCheckpoint(
@@ -240,7 +130,17 @@ def load_checkpoint(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = ScGPT(replace(files.config, **changes))
-    report = fill(model, files.tensors, files.notes)
+    # Perturbation starts from files that have no flags, as the official recipe does.
+    flags_are_new = bool(changes.get("n_perts")) and not files.config.n_perts
+    report = loading.fill(
+        model,
+        files.tensors,
+        is_backbone=lambda name: is_backbone(name) and not (flags_are_new and name.startswith("pert_encoder.")),
+        unused=dict.fromkeys(UNUSED, "read by pre-training only"),
+        where=folder,
+        notes=files.notes,
+        files=[Path(folder) / WEIGHTS],
+    )
     return model.eval(), files.vocabulary, report, files
 
 
@@ -265,6 +165,8 @@ def save_checkpoint(
     """
     if spelling not in ("native", "flash"):
         raise ValueError(f"unknown spelling {spelling!r}; choose native or flash")
+    import torch
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     c = model.config
@@ -291,3 +193,51 @@ def save_checkpoint(
         torch.save(tensors, Path(work) / WEIGHTS)
         for name in (ARGS, VOCAB, WEIGHTS):
             (Path(work) / name).replace(folder / name)
+
+
+def load(folder: Path, settings: Mapping[str, Any], seed: int) -> Loaded:
+    """Load a folder for the shared verbs, without the decoders.
+
+    Per-batch normalization (DSBN) stays for `embed-cells` alone: what was trained on its input cannot do without it.
+
+    Raises
+    ------
+    CheckpointError
+        See `read_checkpoint`.
+    UnfitCheckpoint
+        The checkpoint normalizes each of its training batches apart, and the verb has no batches.
+    """
+    parts: dict[str, Any] = {"decoder": "none", "mvc": False, "zero_prob": False, "n_classes": 0, "discriminator": 0}
+    parts |= {"n_batches": 0, "dropout": settings["dropout"], "attention_dropout": settings["attention_dropout"]}
+    if settings["verb"] != "embed-cells":
+        parts["n_domains"] = 0
+    network, vocabulary, report, files = load_checkpoint(folder, seed=seed, **parts)
+    if files.config.n_domains and not network.config.n_domains:
+        verb = {"annotate": "annotation"}.get(settings["verb"], settings["verb"])
+        raise UnfitCheckpoint(f"this checkpoint was trained for integration (DSBN); {verb} cannot start from it")
+    network.batch_names = files.args.get("batches")
+    return Loaded(network, vocabulary, report)
+
+
+def new(genes: Genes, settings: Mapping[str, Any], seed: int) -> Loaded:
+    """Make a network of the size in the settings with random weights, for the genes of a dataset."""
+    from sceval.models.scgpt.regimes import network_for
+    from sceval.training.seed import derive_seed
+
+    seed = derive_seed(seed, "weights")
+    return network_for(None, lambda: Vocabulary.of(genes), settings, seed, decoder="none", mvc=False)
+
+
+def save(folder: Path, network: ScGPT, vocabulary: Vocabulary) -> None:
+    """Write the official layout; see `save_checkpoint`."""
+    save_checkpoint(folder, network, vocabulary)
+
+
+def known_genes(folder: Path) -> Iterable[str]:
+    """Return the symbols of a checkpoint's vocabulary."""
+    require_files(Path(folder), (VOCAB,), LAYOUT)
+    try:
+        vocabulary = Vocabulary.read(Path(folder) / VOCAB)
+    except VocabularyError as error:
+        raise CheckpointError(str(error)) from error
+    return [token for token in vocabulary.ids if token not in SPECIALS]

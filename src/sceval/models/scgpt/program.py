@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import click
 import numpy as np
 
-from sceval.contract.results import Annotation, Embedding
-from sceval.models.program import program
-from sceval.models.reference import reference
+from sceval.contract.results import Embedding
 from sceval.models.request import Info, NotApplicable, Request
-from sceval.models.scgpt.recipe import PARAMS
-
-if TYPE_CHECKING:
-    from sceval.models.scgpt.checkpoint import LoadReport
-    from sceval.models.scgpt.prepare import Notes
+from sceval.models.scgpt.recipe import PARAMS, resolve
+from sceval.models.transformer.program import Session, Transformer, transformer_program
 
 LEAST_RECOGNISED = 0.2
 
@@ -26,11 +20,12 @@ INFO = Info(
     name="scgpt",
     title="scGPT",
     version="1.0.0",
-    verbs=("embed-cells", "integrate", "annotate"),
+    verbs=("embed-cells", "embed-genes", "integrate", "annotate"),
     regimes={
         "embed-cells": ("zero_shot", "probe"),
+        "embed-genes": ("zero_shot", "probe"),
         "integrate": ("finetune", "frozen_embeddings", "encoder_only", "decoder_only", "scratch"),
-        "annotate": ("frozen", "finetune", "scratch"),
+        "annotate": ("frozen", "frozen_embeddings", "finetune", "scratch"),
     },
     needs_weights=("zero_shot", "probe", "frozen", "finetune", "frozen_embeddings", "encoder_only", "decoder_only"),
     gene_ids="gene_symbol",
@@ -42,94 +37,30 @@ INFO = Info(
     licence="Apache-2.0 (this code); official weights: no separate terms published, upstream code MIT",
     citation="Cui et al. 2024, Nat Methods 21:1470",
     params=PARAMS,
+    uses_code_of=("transformer",),
 )
 
-T = TypeVar("T")
 
-
-def _guarded(work: Callable[[], T]) -> T:
-    """Run a verb; what makes the dataset or the checkpoint unfit is told as a reason, not as a traceback."""
-    from sceval.models.scgpt.checkpoint import CheckpointError, UnfitCheckpoint
-    from sceval.models.scgpt.prepare import NoKnownGenes
-
-    try:
-        return work()
-    except (NoKnownGenes, UnfitCheckpoint) as error:
-        raise NotApplicable(str(error)) from error
-    except CheckpointError as error:
-        raise click.ClickException(str(error)) from error
-
-
-def _sha256(folder: Path) -> str:
-    with (folder / "best_model.pt").open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _tell(request: Request, notes: Notes, report: LoadReport | None) -> None:
-    """Put what a run found out into the facts and warnings of the program."""
-    request.facts.update(notes.facts)
-    request.warnings.extend(notes.warnings)
-    if request.device == "cuda" or notes.facts.get("device") == "cuda":
-        import torch
-
-        request.facts["peak_gpu_mb"] = round(torch.cuda.max_memory_allocated() / 2**20)
-    if report is None:
-        return
-    request.facts["weights_loaded"] = report.as_dict()
-    request.facts["weights_sha256"] = _sha256(request.weights)
-    request.warnings.extend(report.notes)
-
-
-def _inputs(request: Request) -> dict[str, Any]:
-    """What every verb needs; a vocabulary that does not fit the dataset is told before anything heavy is loaded."""
-    symbols = [str(s) for s in request.view.var["gene_symbol"]]
-    width, heads = request.params["d_model"], request.params["n_heads"]
-    if request.regime == "scratch" and width % heads:
+def _settings(verb: str, regime: str, given: Mapping[str, Any], device: str) -> dict[str, Any]:
+    width, heads = given.get("d_model", 0), given.get("n_heads", 1)
+    if regime == "scratch" and width % heads:
         raise click.BadParameter(f"d_model {width} is not divisible by n_heads {heads}", param_hint="--params")
-    if request.regime != "scratch":
-        _check_vocabulary(request.weights / "vocab.json", symbols)
-    return {
-        "counts": request.view.X,
-        "symbols": symbols,
-        "cell_ids": [str(c) for c in request.view.obs_names],
-        "params": request.params,
-        "seed": request.seed,
-        "device": request.device,
-    }
+    return resolve(verb, regime, dict(given), device)
 
 
-def _check_vocabulary(path: Path, symbols: list[str]) -> None:
-    from sceval.models.scgpt.vocabulary import Vocabulary, VocabularyError
-
-    if not path.is_file():
-        return  # told by the checkpoint reader, together with whatever else is missing
-    try:
-        vocabulary = Vocabulary.read(path)
-    except VocabularyError as error:
-        raise click.ClickException(str(error)) from error
-    share = float((vocabulary.lookup(symbols) >= 0).mean())
-    if share < LEAST_RECOGNISED:
-        msg = (
-            f"the model recognises {share:.1%} of the {len(symbols)} genes (vocabulary of {len(vocabulary)} tokens, "
-            f"first gene here {symbols[0]!r}); at least {LEAST_RECOGNISED:.0%} are needed"
-        )
-        raise NotApplicable(msg)
+MODEL = Transformer(INFO, __package__, resolver=_settings)
 
 
 def embed_cells(request: Request) -> Embedding:
     """Embed cells with the pre-trained network: the cls vector, scaled to length 1."""
-    inputs = _inputs(request)
-    from sceval.models.scgpt import embed
-    from sceval.models.scgpt.checkpoint import load_checkpoint
+    session = Session.of(MODEL, "embed-cells", request)
+    from sceval.models.transformer.embed import embed_cells
 
-    def work() -> Embedding:
-        model, vocabulary, report, files = load_checkpoint(request.weights, decoder="none", mvc=False, n_classes=0)
-        codes = _domains(request, model.config.n_domains, files.args.get("batches"))
-        result = embed.embed_cells(model, vocabulary, batch_codes=codes, **inputs)
-        _tell(request, result.notes, report)
-        return Embedding(result.X)
-
-    return _guarded(work)
+    network = session.loaded.network
+    codes = _domains(request, network.config.n_domains, network.batch_names)
+    if codes is None:
+        return Embedding(embed_cells(session))
+    return Embedding(embed_cells(session, lambda rows: replace(session.tokenize(rows), groups=codes[rows])))
 
 
 def _domains(request: Request, n_domains: int, names: list[str] | None) -> np.ndarray | None:
@@ -158,23 +89,14 @@ def integrate(request: Request) -> Embedding:
         msg = f"all cells are of one batch ({view.obs['batch'][0]!r}), there is nothing to integrate"
         raise NotApplicable(msg)
     labels = _labels_of(request) if request.params["use_labels"] else None
-    inputs = _inputs(request)
+    session = Session.of(MODEL, "integrate", request)
     from sceval.models.scgpt.integrate import integrate_cells
     from sceval.training.progress import ProgressLines
 
-    def work() -> Embedding:
-        result = integrate_cells(
-            batches=list(view.obs["batch"]),
-            regime=request.regime,
-            labels=labels,
-            weights=None if request.regime == "scratch" else request.weights,
-            on_progress=ProgressLines("scgpt integrate"),
-            **inputs,
-        )
-        _tell(request, result.notes, result.report)
-        return Embedding(result.X)
-
-    return _guarded(work)
+    result = integrate_cells(
+        session, list(view.obs["batch"]), labels=labels, on_progress=ProgressLines("scgpt integrate")
+    )
+    return Embedding(result.X)
 
 
 def _labels_of(request: Request) -> np.ndarray:
@@ -194,41 +116,4 @@ def _labels_of(request: Request) -> np.ndarray:
     return out
 
 
-def annotate(request: Request) -> Annotation:
-    """Label query cells with a classifier on the cell vector, trained on the reference cells."""
-    cells = reference(request)
-    inputs = _inputs(request)
-    from sceval.models.scgpt.annotate import annotate_cells
-    from sceval.training.progress import ProgressLines
-
-    labels = np.full(request.view.n_obs, -1, dtype=np.int64)
-    labels[cells.rows] = cells.codes
-    chosen = request.part("validation") if "part" in request.view.obs else np.zeros(len(labels), bool)
-
-    def work() -> Annotation:
-        result = annotate_cells(
-            labels=labels,
-            n_classes=len(cells.classes),
-            regime=request.regime,
-            validation=chosen if (chosen & (labels >= 0)).any() else None,
-            weights=None if request.regime == "scratch" else request.weights,
-            on_progress=ProgressLines("scgpt annotate"),
-            **inputs,
-        )
-        _tell(request, result.notes, result.report)
-        probability = result.probability[cells.query]
-        prediction = np.asarray(cells.classes, object)[probability.argmax(axis=1)]
-        prediction[~result.known[cells.query]] = "unassigned"
-        return Annotation(cells.query, cells.classes, probability, prediction)
-
-    return _guarded(work)
-
-
-def genes(weights: Path) -> list[str]:
-    """Return the genes of a checkpoint's vocabulary."""
-    from sceval.models.scgpt.vocabulary import SPECIALS, Vocabulary
-
-    return [token for token in Vocabulary.read(weights / "vocab.json").ids if token not in SPECIALS]
-
-
-main = program(INFO, {"embed-cells": embed_cells, "integrate": integrate, "annotate": annotate}, genes)
+main = transformer_program(MODEL, {"embed-cells": embed_cells, "integrate": integrate})

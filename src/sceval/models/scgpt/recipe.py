@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from sceval.models import genes as gene_names
 from sceval.models.params import Param
 from sceval.models.scgpt import options
-from sceval.training.optim import OPTIMIZERS
+from sceval.models.transformer import params as shared
 
 _RECIPE = "0 = the recipe's"
 
@@ -21,18 +22,6 @@ PARAMS: tuple[Param, ...] = (
     Param("max_length", 0, f"Most tokens of a cell, cls included; {_RECIPE}.", low=0, high=100_000),
     Param("min_gene_counts", -1.0, "Least counts of a gene over all cells; -1 = the recipe's.", low=-1, high=1e9),
     Param("cls_value", "recipe", "Value of the cls token.", choices=("recipe", "pad", "zero")),
-    Param("epochs", 0, f"Training epochs; {_RECIPE}.", low=0, high=10_000),
-    Param("batch_size", 0, f"Cells per mini-batch; {_RECIPE}.", low=0, high=100_000),
-    Param("optimizer", "adam", "Optimizer.", choices=OPTIMIZERS),
-    Param("lr", 0.0, f"Learning rate; {_RECIPE}.", low=0, high=10),
-    Param("gamma", 0.0, f"Factor on the learning rate after each epoch; {_RECIPE}.", low=0, high=1),
-    Param("weight_decay", 0.0, "Weight decay.", low=0, high=10),
-    Param("adam_eps", 1e-8, "Epsilon of Adam (official: 1e-4 under half precision).", low=1e-12, high=1),
-    Param("clip_norm", 1.0, "Largest global gradient norm; 0 = no clipping.", low=0, high=1e6),
-    Param(
-        "patience", 0, "Epochs without a better validation value before stopping; 0 = never stop.", low=0, high=10_000
-    ),
-    Param("validation_fraction", 0.1, "Share of the training cells that picks the epoch.", low=0, high=0.9),
     Param("mask_ratio", -1.0, "Share of values hidden in training; -1 = the recipe's.", low=-1, high=1),
     Param("dropout", -1.0, "Dropout; -1 = the recipe's.", low=-1, high=0.99),
     Param("attention_dropout", -1.0, "Dropout on attention; -1 = dropout on CUDA, 0 on a CPU.", low=-1, high=0.99),
@@ -42,18 +31,23 @@ PARAMS: tuple[Param, ...] = (
     Param("ecs_threshold", 0.8, "Cosine above which cells are pulled together, below it pushed apart.", low=0, high=1),
     Param("dab_weight", 1.0, "Weight of the adversarial batch classifier.", low=0, high=1e4),
     Param("dsbn", True, "Normalize the input batch by batch in integration; with mini-batches of one batch each."),
-    Param("freeze_embeddings", False, "Fix gene and value encoders in finetune (the annotation notebook's switch)."),
     Param("d_model", 64, "Width of a model from scratch.", low=4, high=4096),
     Param("n_layers", 2, "Layers of a model from scratch.", low=1, high=96),
     Param("n_heads", 4, "Attention heads of a model from scratch.", low=1, high=128),
     Param("d_ff", 0, "Feed-forward width of a model from scratch; 0 = its width.", low=0, high=16_384),
-    Param("mixed_precision", True, "bfloat16 autocast, on CUDA only."),
     *options.PARAMS,
+    *shared.TRAINING,
+    *shared.REGIMES,
+    shared.GENE_VECTORS,
+    *gene_names.PARAMS,
 )
+
+_ZERO_SHOT = {"n_hvg": 0, "max_length": 1200, "batch_size": 64, "min_gene_counts": 0.0, "cls_value": "pad"}
 
 #: Published settings (official notebooks), by verb.
 OFFICIAL: dict[str, dict[str, Any]] = {
-    "embed-cells": {"n_hvg": 0, "max_length": 1200, "batch_size": 64, "min_gene_counts": 0.0, "cls_value": "pad"},
+    "embed-cells": _ZERO_SHOT,
+    "embed-genes": _ZERO_SHOT,
     "integrate": {
         "n_hvg": 1200,
         "max_length": 0,
@@ -90,8 +84,6 @@ SCRATCH: dict[str, dict[str, Any]] = {
 #: What training a classifier on fixed cell vectors needs instead: an epoch costs next to nothing.
 FROZEN: dict[str, dict[str, Any]] = {"annotate": {"epochs": 100, "lr": 1e-3, "gamma": 0.98}}
 
-_UNSET = {"cls_value": "recipe", "n_hvg": -1, "min_gene_counts": -1, "mask_ratio": -1, "dropout": -1}
-
 
 def resolve(verb: str, regime: str, params: dict[str, Any], device: str = "cpu") -> dict[str, Any]:
     """Fill in every default: the parameter's own, then the recipe's for verb and regime.
@@ -110,17 +102,11 @@ def resolve(verb: str, regime: str, params: dict[str, Any], device: str = "cpu")
     ValueError
         Unknown parameter.
     """
-    unknown = set(params) - {param.name for param in PARAMS}
-    if unknown:
-        raise ValueError(f"unknown parameters: {', '.join(sorted(unknown))}")
     study = verb == "annotate" and params.get("recipe") == "study"
-    recipe = dict(options.STUDY if study else OFFICIAL[verb])
-    recipe |= SCRATCH.get(verb, {}) if regime == "scratch" else {}
-    recipe |= FROZEN.get(verb, {}) if regime == "frozen" and not study else {}
-    out = {param.name: param.default for param in PARAMS} | params
-    for name, value in recipe.items():
-        if out[name] == _UNSET.get(name, 0):
-            out[name] = value
+    recipes: dict[Any, dict[str, Any]] = dict(OFFICIAL) | ({"annotate": options.STUDY} if study else {})
+    recipes |= {(name, "scratch"): values for name, values in SCRATCH.items()}
+    recipes |= {(name, "frozen"): options.STUDY if study else values for name, values in FROZEN.items()}
+    out = shared.resolve(PARAMS, recipes, verb, regime, params)
     if out["dropout"] == -1:
         out["dropout"] = 0.0
     if out["attention_dropout"] == -1:

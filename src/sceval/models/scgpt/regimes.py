@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from sceval.models.scgpt.checkpoint import LoadReport, load_checkpoint
+from sceval.models.scgpt.checkpoint import load_checkpoint
 from sceval.models.scgpt.config import ScGPTConfig
 from sceval.models.scgpt.network import BACKBONE, ScGPT
 from sceval.models.scgpt.vocabulary import Vocabulary
+from sceval.models.transformer.loading import Loaded
+from sceval.models.transformer.regimes import training_mode as training_mode
 
 #: What can be fixed. ``embeddings`` is the official annotation notebook's switch: every parameter whose name contains
 #: "encoder" but not "transformer_encoder". ``backbone`` is the study's word "frozen": heads alone train. The last two
@@ -44,18 +45,6 @@ def freeze(model: ScGPT, what: str) -> None:
             parameter.requires_grad_(False)
 
 
-def training_mode(model: nn.Module) -> None:
-    """Training mode for what trains; parts that are fixed entirely stay in evaluation mode.
-
-    Dropout in a fixed backbone would only add noise, and its batch statistics would move although nothing trains.
-    """
-    model.train()
-    for module in model.children():
-        parameters = list(module.parameters())
-        if parameters and not any(p.requires_grad for p in parameters):
-            module.eval()
-
-
 def new_network(vocabulary: Vocabulary, params: dict[str, Any], seed: int, **parts: Any) -> ScGPT:
     """Build a network with random weights at the size that the parameters name."""
     config = ScGPTConfig(
@@ -80,7 +69,7 @@ def network_for(
     params: dict[str, Any],
     seed: int,
     **parts: Any,
-) -> tuple[ScGPT, Vocabulary, LoadReport | None]:
+) -> Loaded:
     """Load the checkpoint with other parts (heads, batch terms), or build a new network where there is none.
 
     Parameters
@@ -96,7 +85,6 @@ def network_for(
     """
     if weights is None:
         vocabulary = vocabulary_of()
-        return new_network(vocabulary, params, seed, **parts), vocabulary, None
+        return Loaded(new_network(vocabulary, params, seed, **parts), vocabulary)
     parts |= {"dropout": params["dropout"], "attention_dropout": params["attention_dropout"]}
-    model, vocabulary, report, _ = load_checkpoint(weights, seed=seed, **parts)
-    return model, vocabulary, report
+    return Loaded(*load_checkpoint(weights, seed=seed, **parts)[:3])

@@ -5,11 +5,13 @@ Nothing is expanded ahead of time: the binned matrix stays sparse and a mini-bat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from sceval.data.genes import Genes
 from sceval.models.scgpt.choice import Chooser
 from sceval.models.scgpt.vocabulary import Vocabulary
 
@@ -145,3 +147,58 @@ def mask_values(
         if count:
             mask[i, valid[chooser.choose(int(row), batch.gene_ids[i, valid], count)]] = True
     return np.where(mask, np.float32(mask_value), batch.values), mask
+
+
+@dataclass
+class CellTokens:
+    """Tokens as the shared verbs see them; with `groups` each cell brings the branch of its per-batch normalization."""
+
+    tokenizer: CellTokenizer
+    recognised: float
+    notes: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    groups: np.ndarray | None = None
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Positions of each cell, cls included."""
+        return self.tokenizer.lengths
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Whether the cell expresses a gene of the model."""
+        return self.tokenizer.expressed > 0
+
+    def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return `gene_ids`, `values`, and where something is padded `pad_mask`; `batch_labels` with groups."""
+        own = self.tokenizer.batch(rows)
+        out = {"gene_ids": own.gene_ids, "values": own.values}
+        if own.has_padding:
+            out["pad_mask"] = own.pad_mask
+        if self.groups is not None:
+            out["batch_labels"] = np.asarray(self.groups)[rows].astype(np.int64)
+        return out
+
+
+def tokenize(
+    counts: sp.csr_matrix,
+    genes: Genes,
+    cell_ids: list[str],
+    vocabulary: Vocabulary,
+    settings: dict[str, Any],
+    seed: int,
+    fit_rows: np.ndarray | None = None,
+) -> CellTokens:
+    """Tokenize cells: all known genes where nothing is trained, else by the fine-tuning path.
+
+    `fit_rows` are the training cells, which decide about variable genes.
+    """
+    from sceval.models.scgpt.prepare import Notes, finetune_tokens, zero_shot_tokens  # it makes the tokenizer
+
+    ids, notes = vocabulary.lookup(genes), Notes()
+    args = (counts, ids, cell_ids, vocabulary, settings, seed, notes)
+    if settings["verb"].startswith("embed-") or settings["verb"] == "infer-network":
+        tokenizer = zero_shot_tokens(*args)
+    else:
+        tokenizer = finetune_tokens(*args, keep_zeros=False, fit_rows=fit_rows)
+    return CellTokens(tokenizer, float((ids >= 0).mean()), notes.facts, notes.warnings)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sceval.data.genes import Genes
+
 PAD, CLS, EOC = "<pad>", "<cls>", "<eoc>"
 SPECIALS = (PAD, CLS, EOC)
 
@@ -37,8 +39,9 @@ class Vocabulary:
         """Id of the token that stands for the cell."""
         return self.ids[CLS]
 
-    def lookup(self, symbols: Iterable[str]) -> np.ndarray:
+    def lookup(self, genes: Genes | Iterable[str]) -> np.ndarray:
         """Return the id of each symbol, -1 where the vocabulary lacks it; specials are no genes and give -1."""
+        symbols = genes.symbols if isinstance(genes, Genes) else genes
         reserved = {*SPECIALS, self.pad_token}
         return np.array([-1 if s in reserved else self.ids.get(s, -1) for s in symbols], dtype=np.int64)
 
@@ -47,6 +50,11 @@ class Vocabulary:
         """Make the vocabulary of a model trained from scratch: the dataset's genes, then the specials."""
         genes = [s for s in dict.fromkeys(map(str, symbols)) if s not in SPECIALS]
         return cls({token: i for i, token in enumerate([*genes, *SPECIALS])})
+
+    @classmethod
+    def of(cls, genes: Genes) -> Vocabulary:
+        """Make the vocabulary of a dataset; genes without a symbol are left out."""
+        return cls.from_genes([name for name in genes.symbols if name])
 
     @classmethod
     def read(cls, path: str | Path, pad_token: str = PAD) -> Vocabulary:

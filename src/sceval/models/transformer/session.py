@@ -174,9 +174,12 @@ class Session:
         """
         module = self.model.module("checkpoint")
         if self.weights is None:
-            loaded = module.new(self.genes, self.settings, self.seed)
-        else:
-            loaded = module.load(self.weights, self.settings, self.seed)
+            return self.adopt(module.new(self.genes, self.settings, self.seed))
+        return self.adopt(module.load(self.weights, self.settings, self.seed))
+
+    def adopt(self, loaded: Loaded) -> Loaded:
+        """Take a network that a verb of the model's own has loaded with other parts; else as `loaded`."""
+        self.__dict__["loaded"] = loaded
         self._check_genes(loaded.vocabulary.lookup(self.named))
         if loaded.report is not None:
             self.facts["weights_loaded"] = loaded.report.as_dict()
