@@ -24,6 +24,8 @@ def reconstruction(prediction: Tensor, target: Tensor) -> Tensor:
 
     Targets are bins from 0 on; the padding value that a hidden cls token may carry counts as bin 0.
     """
+    if not target.numel():
+        return prediction.sum() * 0.0  # nothing is hidden
     if prediction.dim() == target.dim():
         return F.mse_loss(prediction, target)
     bins = target.long().clamp(0, prediction.shape[-1] - 1)

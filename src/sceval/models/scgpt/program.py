@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import click
 import numpy as np
 
-from sceval.contract.results import Embedding
-from sceval.models.request import Info, NotApplicable, Request
+from sceval.contract.results import Annotation, Embedding, Result
+from sceval.models.request import Info, NotApplicable, Request, Verb
+from sceval.models.scgpt import verbs
 from sceval.models.scgpt.recipe import PARAMS, resolve
-from sceval.models.transformer.program import Session, Transformer, transformer_program
+from sceval.models.transformer.program import SHARED, Session, Transformer, transformer_program
 
 LEAST_RECOGNISED = 0.2
 
@@ -20,24 +21,28 @@ INFO = Info(
     name="scgpt",
     title="scGPT",
     version="1.0.0",
-    verbs=("embed-cells", "embed-genes", "integrate", "annotate"),
+    verbs=("embed-cells", "embed-genes", "integrate", "annotate", "perturb", "infer-network", "impute", "simulate"),
     regimes={
         "embed-cells": ("zero_shot", "probe"),
         "embed-genes": ("zero_shot", "probe"),
         "integrate": ("finetune", "frozen_embeddings", "encoder_only", "decoder_only", "scratch"),
         "annotate": ("frozen", "frozen_embeddings", "finetune", "scratch"),
+        "perturb": ("finetune", "scratch"),
+        "infer-network": ("zero_shot",),
+        "impute": ("zero_shot", "finetune", "scratch"),
+        "simulate": ("finetune", "scratch"),
     },
     needs_weights=("zero_shot", "probe", "frozen", "finetune", "frozen_embeddings", "encoder_only", "decoder_only"),
     gene_ids="gene_symbol",
     min_genes_recognised=LEAST_RECOGNISED,
-    uses_labels=("annotate",),
+    uses_labels=("annotate", "simulate"),
     weights="folder with args.json, best_model.pt, vocab.json (official scGPT layout)",
     gpu="optional",
     memory_mb=6000,
     licence="Apache-2.0 (this code); official weights: no separate terms published, upstream code MIT",
     citation="Cui et al. 2024, Nat Methods 21:1470",
     params=PARAMS,
-    uses_code_of=("transformer",),
+    uses_code_of=("transformer", "geneformer"),
 )
 
 
@@ -116,4 +121,34 @@ def _labels_of(request: Request) -> np.ndarray:
     return out
 
 
-main = transformer_program(MODEL, {"embed-cells": embed_cells, "integrate": integrate})
+def annotate(request: Request) -> Annotation:
+    """Label query cells with a classifier on the cell vector, by the official recipe or the study's."""
+    if request.params["recipe"] == "study":
+        return verbs.annotate_study(MODEL, request)
+    return SHARED["annotate"](MODEL, request)
+
+
+def _own(verb: Callable[[Transformer, Request], Result]) -> Verb:
+    def run(request: Request) -> Result:
+        return verb(MODEL, request)
+
+    run.__doc__ = verb.__doc__
+    return run
+
+
+OWN = {
+    "perturb": verbs.perturb,
+    "infer-network": verbs.infer_network,
+    "impute": verbs.impute,
+    "simulate": verbs.simulate,
+}
+
+main = transformer_program(
+    MODEL,
+    {
+        "embed-cells": embed_cells,
+        "integrate": integrate,
+        "annotate": annotate,
+        **{name: _own(verb) for name, verb in OWN.items()},
+    },
+)

@@ -106,6 +106,7 @@ def resolve(verb: str, regime: str, params: dict[str, Any], device: str = "cpu")
     recipes: dict[Any, dict[str, Any]] = dict(OFFICIAL) | ({"annotate": options.STUDY} if study else {})
     recipes |= {(name, "scratch"): values for name, values in SCRATCH.items()}
     recipes |= {(name, "frozen"): options.STUDY if study else values for name, values in FROZEN.items()}
+    recipes |= options.RECIPES
     out = shared.resolve(PARAMS, recipes, verb, regime, params)
     if out["dropout"] == -1:
         out["dropout"] = 0.0
