@@ -11,6 +11,17 @@ import pytest
 FIXTURES = Path(__file__).resolve().parents[3].parent / "shared" / "parity" / "cellm"
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny tensors gain nothing from threads, and wait for each other on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def parity():
     """Folder, reader of expected arrays, counts, genes and settings that follow the official code."""

@@ -89,7 +89,6 @@ def test_residual_stream_pads_included(parity, made_with, meta, kind):
         close(spread(stream[1], inputs, length), z["h_block0_b1"])
         hidden = made.network.hidden(batch_of(made, rows))
         close(spread(made.network.token_logits(hidden), inputs, length), z["lm_logits_b1"])
-    np.testing.assert_array_equal(rows[:2], z["h_cells"])
     close(spread(stream[-1], inputs, length)[:2], z[f"h_lastblock_{kind}"])
 
 

@@ -61,8 +61,6 @@ def test_residual_stream(parity, official, kind):
     if kind == "b1":
         close(stream[0], z["h_embed_b1"])
         close(made.network.token_logits(made.network.hidden(batch_of(made, rows))), z["lm_logits_b1"])
-    else:
-        np.testing.assert_array_equal(rows[:2], z["h_cells"])
     close(stream[1][:2], z[f"h_block0_{kind}"])
     close(stream[-1][:2], z[f"h_lastblock_{kind}"])
 
