@@ -113,3 +113,13 @@ def test_simulate(run):
     result = run("simulate", view, "scratch")
     assert result.exit_code == 99
     assert "new cells of nobody" in result.stderr
+
+
+def test_cells_of_several_modalities_are_integrated(run, view):
+    view.var["modality"] = np.array(["rna"] * 20 + ["protein"] * 10, object)
+    view.obs["modality"] = np.array(["rna", "paired"], object)[np.arange(60) % 2]
+    result = run("integrate", view, "finetune")
+    assert result.exit_code == 0, result.stderr
+    assert contract.read("cell_embedding", result.output_file).obsm["X_emb"].shape == (60, 16)
+    assert result.facts["modalities"] == ["protein", "rna"]
+    assert run("integrate", view, "encoder_only").exit_code == 99

@@ -47,14 +47,25 @@ def feature_names(names: list[str], modality: np.ndarray) -> list[str]:
     return [f"p_{name}" if kind == "protein" else name for name, kind in zip(names, modality.astype(str), strict=True)]
 
 
-def choose_features(counts: sp.csr_matrix, modality: np.ndarray, n_genes: int, n_other: int) -> np.ndarray:
-    """Columns to use: the most variable ones of each modality (``n_genes`` of RNA, ``n_other`` of others; 0 = all)."""
+def measures(row_kind: np.ndarray, modality: str) -> np.ndarray:
+    """Whether each cell measures features of a modality."""
+    return np.array([kind == "paired" or modality in MEASURES.get(kind, (kind,)) for kind in row_kind], dtype=bool)
+
+
+def choose_features(
+    counts: sp.csr_matrix, modality: np.ndarray, row_kind: np.ndarray, n_genes: int, n_other: int
+) -> np.ndarray:
+    """Columns to use: those most variable among the cells that measure them, modality by modality.
+
+    ``n_genes`` of RNA and ``n_other`` of each other modality; 0 = all that have a value above 0.
+    """
     chosen = []
     for kind in sorted(set(modality.astype(str))):
-        columns = np.flatnonzero((modality.astype(str) == kind) & (np.diff(counts.tocsc().indptr) > 0))
+        seen = counts[measures(row_kind, kind)].tocsc()
+        columns = np.flatnonzero((modality.astype(str) == kind) & (np.diff(seen.indptr) > 0))
         most = n_genes if kind == "rna" else n_other
         if most and columns.size > most:
-            best = highly_variable_genes(counts[:, columns], most)
+            best = highly_variable_genes(seen[:, columns].tocsr(), most)
             columns = columns[best] if len(best) else columns[:most]
         chosen.append(columns)
     return np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, np.int64)
@@ -147,17 +158,13 @@ def _network(session: Session, names: list[str], n_kinds: int, n_batches: int) -
     vocabulary = Vocabulary.from_genes(list(dict.fromkeys(names)))
     if session.weights is not None:
         files = read_checkpoint(session.weights)
-    sizes = (
-        {key: settings[key] for key in ("d_model", "n_heads", "n_layers")}
-        | {"d_ff": settings["d_ff"] or settings["d_model"]}
-        if files is None
-        else {
-            "d_model": files.config.d_model,
-            "n_heads": files.config.n_heads,
-            "n_layers": min(OFFICIAL_LAYERS, files.config.n_layers),
-            "d_ff": files.config.d_ff,
-        }
-    )
+    if files is None:
+        sizes = {name: settings[name] for name in ("d_model", "n_heads", "n_layers")}
+        sizes["d_ff"] = settings["d_ff"] or settings["d_model"]
+    else:
+        c = files.config
+        layers = min(OFFICIAL_LAYERS, c.n_layers)
+        sizes = {"d_model": c.d_model, "n_heads": c.n_heads, "n_layers": layers, "d_ff": c.d_ff}
     config = ScGPTConfig(
         n_tokens=max(vocabulary.ids.values()) + 1,
         pad_id=vocabulary.pad_id,
@@ -172,10 +179,9 @@ def _network(session: Session, names: list[str], n_kinds: int, n_batches: int) -
         torch.manual_seed(derive_seed(session.seed, "weights"))
         network = MultiOmic(config, n_kinds)
     if files is not None:
-        known = [
-            (row, files.vocabulary.ids[name]) for name, row in vocabulary.ids.items() if name in files.vocabulary.ids
-        ]
-        genes = [pair for pair in known if pair[0] not in {vocabulary.ids[name] for name in SPECIALS}]
+        theirs, special = files.vocabulary.ids, {vocabulary.ids[name] for name in SPECIALS}
+        known = [(row, theirs[name]) for name, row in vocabulary.ids.items() if name in theirs]
+        genes = [pair for pair in known if pair[0] not in special]
         if not genes:
             raise NoKnownGenes("the checkpoint knows none of the genes of the view")
         with torch.no_grad():
@@ -221,20 +227,25 @@ def integrate_modalities(
     row_kind = np.asarray(row_kind, str)[order]
     labels = np.array([f"{b}|{k}" for b, k in zip(np.asarray(batches, str)[order], row_kind, strict=True)])
     names, codes = np.unique(labels, return_inverse=True)
-    columns = choose_features(counts, np.asarray(feature_kind), settings["n_hvg"], settings["n_peaks"])
+    columns = choose_features(counts, np.asarray(feature_kind), row_kind, settings["n_hvg"], settings["n_peaks"])
     if not columns.size:
         raise NoKnownGenes("no feature has a value above 0")
     kinds_of = np.asarray(feature_kind, str)[columns]
     # Sorted names of modalities, then those of padding, cls and end of cell, as the official modality vocabulary.
     kinds = {name: code for code, name in enumerate([*sorted(set(kinds_of)), *SPECIALS])}
-    tokens_of = feature_names([session.named.symbols[c] or str(session.gene_ids[c]) for c in columns], kinds_of)
+    genes = np.isin(kinds_of, ("rna", "gene_activity"))
+    symbols = [(session.named if gene else session.genes).symbols[c] for c, gene in zip(columns, genes, strict=True)]
+    ids_of = [symbol or str(session.gene_ids[c]) for symbol, c in zip(symbols, columns, strict=True)]
+    tokens_of = feature_names(ids_of, kinds_of)
     network, vocabulary = _network(session, tokens_of, len(kinds), len(names))
     measured = np.zeros((len(ids), len(kinds)), dtype=bool)
     for name in set(kinds_of):
-        measured[:, kinds[name]] = [kind == "paired" or name in MEASURES.get(kind, (kind,)) for kind in row_kind]
-    blocks = [counts[:, columns].multiply(kinds_of == name).tocsr() for name in sorted(set(kinds_of))]
-    for block in blocks:
-        block.eliminate_zeros()
+        measured[:, kinds[name]] = measures(row_kind, name)
+    blocks = []
+    for name in sorted(set(kinds_of)):
+        rows, own = (sp.diags(chosen.astype(np.float32)) for chosen in (measures(row_kind, name), kinds_of == name))
+        blocks.append((rows @ counts[:, columns] @ own).tocsr())
+        blocks[-1].eliminate_zeros()
     binned = sum(bin_rows(block, settings["n_bins"], rule="one")[0] for block in blocks).tocsr()
     binned.sort_indices()
     keys = hash_ids(ids)

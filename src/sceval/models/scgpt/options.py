@@ -46,7 +46,13 @@ PARAMS: tuple[Param, ...] = (
     Param("network_cells", 1000, "Most cells that a network is read from (drawn); 0 = all.", low=0),
     Param("network_edges", 200_000, "Most edges written, the highest; 0 = all.", low=0),
     Param("simulate_steps", 8, "Least parts in which the genes of a new cell are drawn.", low=1, high=10_000),
-    Param("n_peaks", 4000, "Multi-omic: most variable features of each modality but RNA; 0 = all.", low=0, high=1e6),
+    Param(
+        "n_peaks",
+        -1,
+        "Multi-omic: variable features of each modality but RNA: -1 = the recipe's, 0 = all.",
+        low=-1,
+        high=1e6,
+    ),
     Param("cce_weight", 0.0, "Weight of telling a cell from others in a second pass (contrastive).", low=0, high=1e4),
 )
 
@@ -77,6 +83,28 @@ RECIPES: dict[Any, dict[str, Any]] = {
         "gamma": 0.9,
         "mask_ratio": 0.4,
         "dropout": 0.2,
+    },
+    # Integration of a view with several modalities (official CITE-seq notebook).
+    "integrate-modalities": {
+        "n_hvg": 1200,
+        "n_peaks": 4000,
+        "max_length": 4001,
+        "batch_size": 16,
+        "min_gene_counts": 0.0,
+        "cls_value": "zero",
+        "epochs": 25,
+        "lr": 1e-3,
+        "gamma": 0.95,
+        "mask_ratio": 0.4,
+        "dropout": 0.2,
+    },
+    ("integrate-modalities", "scratch"): {
+        "n_hvg": 128,
+        "n_peaks": 128,
+        "epochs": 7,
+        "lr": 3e-3,
+        "batch_size": 8,
+        "dropout": 0.0,
     },
     "infer-network": {
         "n_hvg": 0,

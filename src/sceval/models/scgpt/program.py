@@ -87,6 +87,8 @@ def _domains(request: Request, n_domains: int, names: list[str] | None) -> np.nd
 def integrate(request: Request) -> Embedding:
     """Integrate batches: train on the cells without labels by the official recipe, then embed them."""
     view = request.view
+    if "modality" in view.var and set(view.var["modality"].astype(str)) - {"rna"}:
+        return verbs.integrate_modalities(MODEL, request)
     if "batch" not in view.obs:
         msg = "scGPT integration needs a column `batch` in obs, and this view has none"
         raise NotApplicable(msg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sceval.contract.results import Annotation, Imputed, Network, Perturbed, Simulated
+from sceval.contract.results import Annotation, Embedding, Imputed, Network, Perturbed, Simulated
 from sceval.models.imputing import asked_rows, rates
 from sceval.models.reference import reference
 from sceval.models.request import NotApplicable, Request
@@ -134,3 +134,20 @@ def simulate(model: Transformer, request: Request) -> Simulated:
     out[session.columns] = np.arange(len(out))
     batch = None if asked is None else np.repeat(asked, sizes)
     return Simulated(made[:, out], np.repeat(kinds, sizes), batch)
+
+
+def integrate_modalities(model: Transformer, request: Request) -> Embedding:
+    """Integrate cells of several modalities: proteins and peaks are tokens beside the genes."""
+    view = request.view
+    if request.regime not in ("finetune", "scratch"):
+        msg = f"cells of several modalities are integrated by finetune or scratch, not by {request.regime}"
+        raise NotApplicable(msg)
+    session = Session.of(model, "integrate-modalities", request)
+    from sceval.models.scgpt import multiomic
+    from sceval.training.progress import ProgressLines
+
+    features = view.var["modality"].astype(str)[session.columns]
+    rows = view.obs["modality"].astype(str) if "modality" in view.obs else np.full(view.n_obs, "paired")
+    batches = view.obs["batch"].astype(str) if "batch" in view.obs else np.full(view.n_obs, "")
+    progress = ProgressLines("scgpt integrate")
+    return Embedding(multiomic.integrate_modalities(session, features, rows, batches, progress))
