@@ -17,11 +17,12 @@ MODELS = ("scgpt", "geneformer", "tgpt", "scbert", "cellm")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write.")
 @click.option("--genes", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Gene symbols, one a line.")
+@click.option("--cells", type=click.IntRange(0), default=0, help="Cells to keep of all files together; 0 = all.")
 @click.option("--params", default="{}", show_default=True, help="Hyper-parameters: a JSON object.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 def pretrain(
-    model: str, files: tuple[Path, ...], out: Path, genes: Path | None, params: str, seed: int, device: str
+    model: str, files: tuple[Path, ...], out: Path, genes: Path | None, cells: int, params: str, seed: int, device: str
 ) -> None:
     r"""Pre-train MODEL on the cells of FILES (AnnData with raw counts, or embedded:NAME) without labels.
 
@@ -48,7 +49,7 @@ def pretrain(
         raise click.BadParameter("\n".join(problems), param_hint="--params")
     wanted = genes.read_text(encoding="utf-8").split() if genes else None
     try:
-        corpus = read_corpus(files, wanted)
+        corpus = read_corpus(files, wanted, cells)
         click.echo(f"{corpus.counts.shape[0]} cells x {corpus.counts.shape[1]} genes", err=True)
         loaded, facts = train(
             described,

@@ -225,7 +225,9 @@ def new(genes: Genes, settings: Mapping[str, Any], seed: int) -> Loaded:
     from sceval.training.seed import derive_seed
 
     seed = derive_seed(seed, "weights")
-    return network_for(None, lambda: Vocabulary.of(genes), settings, seed, decoder="none", mvc=False)
+    # Pre-training predicts values, from their positions and from the cell vector; other verbs add the heads they need.
+    heads = {"decoder": "plain", "mvc": True} if settings["verb"] == "pretrain" else {"decoder": "none", "mvc": False}
+    return network_for(None, lambda: Vocabulary.of(genes), settings, seed, **heads)
 
 
 def save(folder: Path, network: ScGPT, vocabulary: Vocabulary) -> None:

@@ -48,6 +48,8 @@ _ZERO_SHOT = {"n_hvg": 0, "max_length": 1200, "batch_size": 64, "min_gene_counts
 OFFICIAL: dict[str, dict[str, Any]] = {
     "embed-cells": _ZERO_SHOT,
     "embed-genes": _ZERO_SHOT,
+    # The official corpus has 1,200 tokens a cell and ratios of 0.25, 0.5 and 0.75; this is a small model's share.
+    "pretrain": {**_ZERO_SHOT, "max_length": 128, "batch_size": 32, "epochs": 10, "lr": 1e-3, "mask_ratio": 0.4},
     "integrate": {
         "n_hvg": 1200,
         "max_length": 0,

@@ -47,6 +47,33 @@ class ShapedScGPT(TransformerNetwork):
         names = ("encoder", "value_encoder", "batch_encoder", "pert_encoder")
         return [getattr(self, name) for name in names if hasattr(self, name)]
 
+    def pretraining_loss(
+        self,
+        batch: Mapping[str, Tensor],
+        *,
+        mask_ratio: float = 0.4,
+        generator: torch.Generator | None = None,
+        **_: Any,
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Masked values (GEP) and values from the cell vector (GEPC, the MVC decoder), both as mean squared errors.
+
+        `mask_ratio` of the positions that are neither padding nor cls are hidden (Cui et al. 2024, Methods).
+        """
+        from sceval.models.scgpt.objectives import TensorBatch, weighted_loss  # it imports the network made of this
+        from sceval.models.scgpt.tokens import MASK_VALUE
+
+        values, pads = batch["values"], batch.get("pad_mask")
+        hidden = torch.rand(values.shape, generator=generator, device=values.device) < mask_ratio
+        hidden[:, 0] = False
+        if pads is not None:
+            hidden &= ~pads
+        if not bool(hidden.any()):
+            hidden[0, 1] = True
+        masked = TensorBatch(
+            batch["gene_ids"], values.masked_fill(hidden, MASK_VALUE), pads, target=values, mask=hidden
+        )
+        return weighted_loss(self, masked, {"gep": 1.0, "gepc": 1.0})
+
     def attention_projections(self) -> list[str]:
         """Fused query, key and value of each layer."""
         return [f"transformer_encoder.layers.{i}.self_attn.in_proj_weight" for i in range(len(self.layers))]

@@ -197,7 +197,7 @@ def tokenize(
 
     ids, notes = vocabulary.lookup(genes), Notes()
     args = (counts, ids, cell_ids, vocabulary, settings, seed, notes)
-    if settings["verb"].startswith("embed-") or settings["verb"] == "infer-network":
+    if settings["verb"].startswith("embed-") or settings["verb"] in ("infer-network", "pretrain"):
         tokenizer = zero_shot_tokens(*args)
     else:
         tokenizer = finetune_tokens(*args, keep_zeros=False, fit_rows=fit_rows)

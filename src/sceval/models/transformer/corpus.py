@@ -15,6 +15,7 @@ from sceval.contract.checks import counts as whole_numbers
 from sceval.data.dataset import read_dataset
 from sceval.data.genes import Genes
 from sceval.data.sheets import DATASETS
+from sceval.training.seed import hash_ids
 
 
 @dataclass
@@ -57,7 +58,7 @@ def _ensembl(parts: list[CellFile], names: list[str]) -> list[str]:
     return [known.get(name, "") for name in names]
 
 
-def read_corpus(paths: Sequence[Path], genes: Sequence[str] | None = None) -> Corpus:
+def read_corpus(paths: Sequence[Path], genes: Sequence[str] | None = None, cells: int = 0) -> Corpus:
     """Read files and line their genes up by symbol.
 
     Parameters
@@ -67,6 +68,10 @@ def read_corpus(paths: Sequence[Path], genes: Sequence[str] | None = None) -> Co
     genes
         Symbols to keep, in this order; the union of the files' genes, sorted, where None. A gene that a file lacks is 0
         there.
+
+    cells
+        Keep so many cells of all files together, those of the smallest hashes of their ids, so that a smaller corpus is
+        part of a larger one; all where 0.
 
     Raises
     ------
@@ -95,6 +100,12 @@ def read_corpus(paths: Sequence[Path], genes: Sequence[str] | None = None) -> Co
             {"file": Path(str(path)).name, "cells": part.n_obs, "genes": int((np.bincount(columns[kept]) > 0).sum())}
         )
     corpus = sparse.vstack(blocks).tocsr()
+    if 0 < cells < corpus.shape[0]:
+        kept = np.sort(np.argsort(hash_ids(ids), kind="stable")[:cells])
+        bounds = np.cumsum([0, *(part.n_obs for part in parts)])
+        for one, start, stop in zip(told, bounds[:-1], bounds[1:], strict=True):
+            one["cells"] = int(((kept >= start) & (kept < stop)).sum())
+        corpus, ids = corpus[kept], [ids[row] for row in kept]
     corpus.eliminate_zeros()
     corpus.sort_indices()
     return Corpus(corpus, Genes(names, _ensembl(parts, names), "human"), ids, told)
