@@ -17,6 +17,8 @@ def table_problems(kind: str, columns: dict[str, Any], where: str) -> list[Probl
     problems = []
     for name, spec in schema["properties"].items():
         if name not in columns:
+            if name not in schema["required"]:
+                continue
             problems.append(Problem(f"{where}: column {name}", "nothing", spec["description"]))
             continue
         values = np.asarray(columns[name])
@@ -31,12 +33,13 @@ def table_problems(kind: str, columns: dict[str, Any], where: str) -> list[Probl
     if len(set(lengths.values())) > 1:
         problems.append(Problem(where, f"columns of lengths {lengths}", "one length"))
     elif not problems:
-        keys = list(zip(*(np.asarray(columns[name]).tolist() for name in schema["key"]), strict=True))
+        key = [name for name in schema["key"] if name in columns]
+        keys = list(zip(*(np.asarray(columns[name]).tolist() for name in key), strict=True))
         if len(set(keys)) < len(keys):
             seen: set[tuple] = set()
             row = next(i for i, key in enumerate(keys) if key in seen or seen.add(key))
             found = f"{' and '.join(map(repr, keys[row]))} a second time, in row {row}"
-            problems.append(Problem(where, found, f"each {' and '.join(schema['key'])} once"))
+            problems.append(Problem(where, found, f"each {' and '.join(key)} once"))
     return problems
 
 

@@ -78,11 +78,15 @@ class GeneClasses:
 
 @dataclass(frozen=True)
 class Network:
-    """Result of `infer-network`: edges from `source` to `target` (gene ids of the view); a higher score is surer."""
+    """Result of `infer-network`: edges from `source` to `target` (gene ids of the view); a higher score is surer.
+
+    `group` names the group of cells (`obs['group']` of the view) of each edge, where the view has groups.
+    """
 
     source: np.ndarray
     target: np.ndarray
     score: np.ndarray
+    group: np.ndarray | None = None
     extras: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -200,7 +204,8 @@ def write_gene_classes(path: Path, view: CellFile, result: GeneClasses) -> None:
 
 def write_network(path: Path, view: CellFile, result: Network) -> None:
     """Write scored edges."""
-    write_table("network", path, {"source": result.source, "target": result.target, "score": result.score})
+    columns = {"source": result.source, "target": result.target, "score": result.score}
+    write_table("network", path, columns if result.group is None else columns | {"group": result.group})
 
 
 def write_perturbed(path: Path, view: CellFile, result: Perturbed) -> None:

@@ -16,6 +16,7 @@ from sceval import contract
 from sceval.contract.fingerprint import fingerprint
 from sceval.contract.results import write_result
 from sceval.models.genes import organism_reason
+from sceval.models.groups import by_group
 from sceval.models.params import check_params
 from sceval.models.request import Info, NotApplicable, Request, Verb
 
@@ -78,7 +79,7 @@ def _run(info: Info, verb: str, function: Verb, options: dict[str, Any]) -> None
     request = Request(view, options["regime"], params, options["seed"], options["device"], options["weights"])
     request.facts.update(model=info.name, version=info.version, seed=request.seed, params=params, device="cpu")
     start = time.perf_counter()
-    result = function(request)
+    result = by_group(function, request) if verb == "infer-network" else function(request)
     request.facts.setdefault("cells_per_s", round(view.n_obs / max(time.perf_counter() - start, 1e-9), 2))
     write_result(output, view, result)
     facts = output.with_name("facts.json")

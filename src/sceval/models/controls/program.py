@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sceval.contract.results import Annotation, Embedding, GeneClasses, GeneEmbedding
-from sceval.models.controls import annotations, embeddings, genes
+from sceval.contract.results import Annotation, Embedding, GeneClasses, GeneEmbedding, Network
+from sceval.models.controls import annotations, embeddings, genes, networks
 from sceval.models.params import Param
 from sceval.models.program import program
 from sceval.models.reference import reference
@@ -16,8 +16,12 @@ _TABLES = {
     "annotate": annotations.CONTROLS,
     "embed-genes": genes.EMBEDDINGS,
     "classify-genes": genes.CLASSES,
+    "infer-network": networks.CONTROLS,
 }
 """Verb -> its controls by name."""
+
+_NEED_COUNTS = ("log_total", "untrained")
+"""Controls that read counts; the others take any matrix."""
 
 INFO = Info(
     name="controls",
@@ -25,8 +29,8 @@ INFO = Info(
     version="1.0.0",
     verbs=tuple(_TABLES),
     regimes={verb: ("scratch", "probe") if verb == "embed-cells" else ("scratch",) for verb in _TABLES},
-    matrix=("counts", "binary"),
-    uses_labels=("annotate", "classify-genes"),
+    matrix=("counts", "binary", "lognorm"),
+    uses_labels=("annotate", "classify-genes", "perturb"),
     memory_mb=1000,
     citation="Negative controls of this project",
     params=(
@@ -44,6 +48,10 @@ def _pick(request: Request, verb: str) -> Callable:
     name, table = request.params["control"], _TABLES[verb]
     if name not in table:
         msg = f"control {name!r} does not do {verb}; those that do: {', '.join(table)}"
+        raise NotApplicable(msg)
+    matrix = request.view.uns["sceval"]["matrix"]
+    if name in _NEED_COUNTS and matrix == "lognorm":
+        msg = f"control {name!r} reads counts and this matrix holds {matrix}"
         raise NotApplicable(msg)
     return table[name]
 
@@ -69,6 +77,16 @@ def classify_genes(request: Request) -> GeneClasses:
     return _pick(request, "classify-genes")(request)
 
 
+def perturb(request: Request) -> Perturbed:
+    """Predict perturbations by a control."""
+    return _pick(request, "perturb")(request)
+
+
+def infer_network(request: Request) -> Network:
+    """Score edges by a control."""
+    return _pick(request, "infer-network")(request)
+
+
 main = program(
     INFO,
     {
@@ -76,5 +94,6 @@ main = program(
         "annotate": annotate,
         "embed-genes": embed_genes,
         "classify-genes": classify_genes,
+        "infer-network": infer_network,
     },
 )
