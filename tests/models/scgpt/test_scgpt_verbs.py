@@ -115,6 +115,17 @@ def test_simulate(run):
     assert "new cells of nobody" in result.stderr
 
 
+@pytest.mark.parametrize("regime", ["scratch", "frozen", "finetune"])
+def test_classify_genes(run, view, regime):
+    view.var["gene_class"] = np.array([None if i % 3 == 2 else ("a", "b")[i % 2] for i in range(30)], object)
+    view.var["part"] = np.array([("train", "train", "test")[i % 3] for i in range(30)], object)
+    result = run("classify-genes", view, regime, n_genes=30, output="out.parquet")
+    assert result.exit_code == 0, result.stderr
+    table = read_table("gene_classes", result.output_file)
+    assert set(table["class"]) == {"a", "b"}
+    assert set(table["gene"]) == set(view.var_names[2::3])
+
+
 def test_cells_of_several_modalities_are_integrated(run, view):
     view.var["modality"] = np.array(["rna"] * 20 + ["protein"] * 10, object)
     view.obs["modality"] = np.array(["rna", "paired"], object)[np.arange(60) % 2]

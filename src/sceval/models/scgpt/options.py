@@ -84,6 +84,18 @@ RECIPES: dict[Any, dict[str, Any]] = {
         "mask_ratio": 0.4,
         "dropout": 0.2,
     },
+    "classify-genes": {
+        "n_hvg": 0,
+        "max_length": 1200,
+        "batch_size": 32,
+        "min_gene_counts": 0.0,
+        "cls_value": "zero",
+        "epochs": 10,
+        "lr": 1e-4,
+        "gamma": 0.9,
+        "dropout": 0.2,
+    },
+    ("classify-genes", "scratch"): {"epochs": 10, "lr": 3e-3, "batch_size": 16, "dropout": 0.0},
     # Integration of a view with several modalities (official CITE-seq notebook).
     "integrate-modalities": {
         "n_hvg": 1200,
