@@ -132,24 +132,29 @@ def read(path: Path | str, slots: Iterable[str] | None = None) -> CellFile:
     KeyError
         If it has no `obs` or `var`, or a named element is absent.
     """
-    wanted = None if slots is None else set(slots)
     with h5py.File(path, "r") as handle:
-        obs_names, obs = read_frame(handle["obs"])
-        var_names, var = read_frame(handle["var"]) if "var" in handle else (np.empty(0, object), {})
-        out = CellFile(obs_names, var_names, obs=obs, var=var)
-        if (
-            (wanted is None or "X" in wanted)
-            and "X" in handle
-            and not (isinstance(handle["X"], h5py.Dataset) and handle["X"].shape is None)
-        ):
-            out.X = _read_element(handle["X"])
-        for name in ("layers", "obsm", "obsp", "uns"):
-            if name in handle and (wanted is None or name in wanted):
-                getattr(out, name).update({key: _read_element(child) for key, child in handle[name].items()})
-        for element in wanted or ():
-            if "/" in element:
-                slot, key = element.split("/", 1)
-                getattr(out, slot)[key] = _read_element(handle[element])
+        return read_group(handle, slots)
+
+
+def read_group(handle: h5py.Group, slots: Iterable[str] | None = None) -> CellFile:
+    """Read AnnData that is a file, or a group of one (a modality of an `.h5mu` file); see `read`."""
+    wanted = None if slots is None else set(slots)
+    obs_names, obs = read_frame(handle["obs"])
+    var_names, var = read_frame(handle["var"]) if "var" in handle else (np.empty(0, object), {})
+    out = CellFile(obs_names, var_names, obs=obs, var=var)
+    if (
+        (wanted is None or "X" in wanted)
+        and "X" in handle
+        and not (isinstance(handle["X"], h5py.Dataset) and handle["X"].shape is None)
+    ):
+        out.X = _read_element(handle["X"])
+    for name in ("layers", "obsm", "obsp", "uns"):
+        if name in handle and (wanted is None or name in wanted):
+            getattr(out, name).update({key: _read_element(child) for key, child in handle[name].items()})
+    for element in wanted or ():
+        if "/" in element:
+            slot, key = element.split("/", 1)
+            getattr(out, slot)[key] = _read_element(handle[element])
     return out
 
 
@@ -199,7 +204,8 @@ def _write_element(group: h5py.Group, name: str, value: Any) -> None:
             _tag(group.create_dataset(name, data=array), "array", "0.2.0")
 
 
-def _write_frame(handle: h5py.File, name: str, index: np.ndarray, frame: dict[str, np.ndarray]) -> None:
+def write_frame(handle: h5py.Group, name: str, index: np.ndarray, frame: dict[str, np.ndarray]) -> None:
+    """Write a data frame (`obs`, `var`) as a group."""
     group = _tag(handle.create_group(name), "dataframe", "0.2.0")
     group.attrs["_index"] = "_index"
     group.attrs.create("column-order", np.array(list(frame), object), dtype=h5py.string_dtype())
@@ -222,13 +228,18 @@ def write(path: Path | str, cells: CellFile) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
         with h5py.File(part, "w") as handle:
-            _tag(handle, "anndata", "0.1.0")
-            _write_frame(handle, "obs", cells.obs_names, cells.obs)
-            _write_frame(handle, "var", cells.var_names, cells.var)
-            if cells.X is not None:
-                _write_element(handle, "X", cells.X)
-            for slot in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
-                _write_element(handle, slot, getattr(cells, slot, {}))
+            write_group(handle, cells)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)  # gone already where all went well
+
+
+def write_group(handle: h5py.Group, cells: CellFile) -> None:
+    """Write AnnData into a file, or into a group of one."""
+    _tag(handle, "anndata", "0.1.0")
+    write_frame(handle, "obs", cells.obs_names, cells.obs)
+    write_frame(handle, "var", cells.var_names, cells.var)
+    if cells.X is not None:
+        _write_element(handle, "X", cells.X)
+    for slot in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
+        _write_element(handle, slot, getattr(cells, slot, {}))
