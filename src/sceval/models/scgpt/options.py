@@ -136,7 +136,7 @@ RECIPES: dict[Any, dict[str, Any]] = {
         "dropout": 0.0,
         "pool_size": 300,
     },
-    ("perturb", "scratch"): {"max_length": 256, "epochs": 10, "lr": 3e-3, "batch_size": 16, "pool_size": 64},
+    ("perturb", "scratch"): {"max_length": 128, "epochs": 5, "lr": 3e-3, "batch_size": 16, "pool_size": 32},
     "simulate": {
         "n_hvg": 0,
         "max_length": 1200,
