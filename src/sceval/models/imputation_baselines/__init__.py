@@ -1,0 +1,1 @@
+"""Simple baselines of imputation: what a trained model has to beat."""
