@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -10,6 +11,9 @@ import click
 from sceval import contract
 from sceval.cli.files import read_json
 from sceval.tasks import IDS, get
+
+NOT_APPLICABLE = 99
+"""Exit code of a probe that a dataset does not allow, as of a model program."""
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -96,11 +100,14 @@ def score(task_id: str, view: Path, solution: Path, outputs: Path, runs: Path, m
 def probe(view: Path, embedding: Path, output: Path, seed: int) -> None:
     """Put the head that all models share on an embedding."""
     from sceval.contract.results import write_result
-    from sceval.tasks.guard import BadOutput
+    from sceval.tasks.guard import BadOutput, NotPossible
 
     cells = contract.read("view", view)
     try:
         result, chosen, findings = get(cells.uns["sceval"]["task"]).probe(cells, embedding, seed)
+    except NotPossible as reason:
+        click.echo(" ".join(str(reason).split()), err=True)  # the last line is the reason of the run
+        sys.exit(NOT_APPLICABLE)
     except BadOutput as error:
         raise click.ClickException(f"the embedding cannot be used: {error}") from error
     write_result(output, cells, result)

@@ -42,6 +42,13 @@ TASKS = {
         TaskCard("batch_integration", ("all",), ("integrate", "embed-cells"), heads_alone=_HEADS_ALONE),
         TaskCard("cell_type_annotation", ("intra", "inter"), ("annotate",), probes="embed-cells"),
         TaskCard("gene_function", ("genes", "families"), ("classify-genes",), probes="embed-genes"),
+        TaskCard(
+            "perturbation",
+            ("unseen_perturbation", "unseen_combination", "unseen_context"),
+            ("perturb",),
+            probes="embed-genes",
+            shares_embedding=False,
+        ),
     )
 }
 """Task id -> card, in the order of the report."""

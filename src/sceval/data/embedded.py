@@ -17,6 +17,7 @@ from scipy import sparse
 
 from sceval.contract import CellFile
 from sceval.data.planted import plant_batches
+from sceval.data.planted_perturbations import plant_perturbations
 
 PREFIX = "embedded:"
 """Paths in the datasets sheet that begin so name embedded cells instead of a file."""
@@ -30,7 +31,7 @@ STRENGTHS = (0.0, 0.25, 0.5, 1.0)
 
 def names() -> list[str]:
     """Return the names that may follow `embedded:` in the datasets sheet."""
-    return ["pbmc68k_lanes", *(f"pbmc68k_planted_{strength:g}" for strength in STRENGTHS)]
+    return ["pbmc68k_lanes", "pbmc68k_perturbed", *(f"pbmc68k_planted_{strength:g}" for strength in STRENGTHS)]
 
 
 def _file() -> Path:
@@ -100,6 +101,8 @@ def load(name: str) -> CellFile:
         msg = f"no embedded dataset {name!r}; there are {', '.join(names())}"
         raise KeyError(msg)
     cells = pbmc68k()
+    if name == "pbmc68k_perturbed":
+        return plant_perturbations(cells)
     if name != "pbmc68k_lanes":
         cells = plant_batches(cells, strength=float(name.rsplit("_", 1)[1]))
     return cells

@@ -97,7 +97,7 @@ def add_extras(row: dict[str, Any], raw: CellFile, data: CellFile, files: dict[s
         if name in raw.uns and row["path"].startswith("embedded:"):
             data.uns[name] = raw.uns[name]
     if row["path"].startswith("embedded:"):
-        data.obs |= {name: raw.obs[name] for name in ("perturbation", "context") if name in raw.obs}
+        data.obs |= {name: raw.obs[name] for name in ("perturbation", "context", "pool") if name in raw.obs}
         data.var |= {name: raw.var[name] for name in ("modality",) if name in raw.var}
         data.obsm |= raw.obsm
     for column, reader in _READERS.items():
@@ -133,6 +133,15 @@ def add_extras(row: dict[str, Any], raw: CellFile, data: CellFile, files: dict[s
     return problems
 
 
+def contexts_that_share(data: CellFile) -> list[str]:
+    """Return the contexts that have controls and a perturbation that another of them has too."""
+    control = data.uns["perturbation"]["control"]
+    pairs = set(zip(data.obs["perturbation"], data.obs["context"], strict=True))
+    inside = {(name, context) for name, context in pairs if name and context and (control, context) in pairs}
+    counts = Counter(name for name, _ in inside if name != control)
+    return sorted({context for name, context in inside if counts[name] > 1})
+
+
 def card_of_extras(data: CellFile) -> dict[str, Any]:
     """Return what the plan needs to know of the extras: names and counts, no long lists."""
     card: dict[str, Any] = {}
@@ -149,6 +158,8 @@ def card_of_extras(data: CellFile) -> dict[str, Any]:
         card["cells_per_perturbation"] = dict(sorted(counts.items()))
     if "context" in data.obs:
         card["cells_per_context"] = dict(sorted(Counter(v for v in data.obs["context"] if v is not None).items()))
+    if "perturbation" in data.obs and "context" in data.obs:
+        card["contexts_that_share"] = contexts_that_share(data)
     if "modality" in data.obs:
         card["cells_per_modality"] = dict(sorted(Counter(data.obs["modality"]).items()))
     if "spatial" in data.obsm:

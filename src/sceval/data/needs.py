@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from sceval.data.perturbations import parts_of
+
 Card = dict[str, Any]
 
 
@@ -49,10 +51,35 @@ def _gene_classes(card: Card) -> list[Need]:
     return []
 
 
+LEAST_CELLS = 10
+"""Cells of a perturbation (in a context) that make it take part."""
+
+
+def _perturbed(card: Card) -> list[Need]:
+    counts = card.get("cells_per_perturbation", {})
+    if not counts:
+        return [Need("perturbation_key", "no perturbation_key", "a column with the perturbation of each cell")]
+    if len(counts) < 2 or card["control"] not in counts:
+        found = f"{', '.join(counts)} alone" if len(counts) < 4 else f"no cell of the control {card['control']!r}"
+        return [Need("perturbation_key", found, "control cells and perturbed cells")]
+    if counts[card["control"]] < LEAST_CONTROLS:
+        found = f"{counts[card['control']]} control cells"
+        return [Need("control", found, f"at least {LEAST_CONTROLS}: half are shown, half are scored against")]
+    return []
+
+
+LEAST_CONTROLS = 4
+"""Control cells: two that are seen, two that scores are made against."""
+
+LEAST_SINGLES, LEAST_DOUBLES = 5, 4
+"""Perturbations that the splits over perturbations and over combinations need."""
+
+
 NEEDS: dict[str, tuple[Callable[[Card], list[Need]], ...]] = {
     "batch_integration": (_batches, _types),
     "cell_type_annotation": (_types,),
     "gene_function": (_gene_classes,),
+    "perturbation": (_perturbed,),
 }
 """Task -> what is asked of a dataset, in the order of the messages."""
 
@@ -63,8 +90,40 @@ def _inter(card: Card) -> str:
     return ""
 
 
+def _large(card: Card, combined: bool) -> int:
+    """Count the perturbations with enough cells: of one gene, or of more than one."""
+    control = card["control"]
+    counts = card["cells_per_perturbation"]
+    return sum(
+        n >= LEAST_CELLS and name != control and (len(parts_of(name, control)) > 1) == combined
+        for name, n in counts.items()
+    )
+
+
+def _singles(card: Card) -> str:
+    n = _large(card, combined=False)
+    return "" if n >= LEAST_SINGLES else f"{n} single perturbations of {LEAST_CELLS} cells; at least {LEAST_SINGLES}"
+
+
+def _doubles(card: Card) -> str:
+    n = _large(card, combined=True)
+    told = f"{n} combinations of {LEAST_CELLS} cells (names joined by `+`); at least {LEAST_DOUBLES}"
+    return "" if n >= LEAST_DOUBLES else told
+
+
+def _contexts(card: Card) -> str:
+    shared = card.get("contexts_that_share", [])
+    if "cells_per_context" not in card:
+        return "whole contexts are held out, and the row names no context_key"
+    told = f"{len(shared)} contexts with controls share a perturbation"
+    return "" if len(shared) > 1 else f"{told}; at least two are needed"
+
+
 SPLIT_NEEDS: dict[tuple[str, str], Callable[[Card], str]] = {
     ("cell_type_annotation", "inter"): _inter,
+    ("perturbation", "unseen_perturbation"): _singles,
+    ("perturbation", "unseen_combination"): _doubles,
+    ("perturbation", "unseen_context"): _contexts,
 }
 """(task, split) -> why the split cannot be made, or an empty text; splits that need nothing more are absent."""
 

@@ -21,6 +21,10 @@ class BadOutput(ValueError):
     """An output that cannot be scored; the message becomes the reason of the run."""
 
 
+class NotPossible(ValueError):
+    """The shared head cannot be had on this dataset, for a reason that is no error of the model."""
+
+
 def _read(kind: str, path: Path) -> CellFile:
     problems = check(kind, path)
     if problems:
@@ -200,3 +204,62 @@ def gene_classes(path: Path, view: CellFile, wanted: np.ndarray) -> tuple[np.nda
     unknown = sorted(set(classes) - known)
     findings = [f"classes that no training gene has: {', '.join(unknown[:5])}"] if unknown else []
     return classes.astype(object), np.clip(probability, 0.0, 1.0), findings
+
+
+LARGEST_LOG = float(np.log1p(1e4))
+"""Largest value that log1p of counts per 10,000 can have; means of moved cells may go beyond it, not twice as far."""
+
+
+def perturbed(
+    path: Path, view: CellFile, wanted: list[tuple[str, str]]
+) -> tuple[np.ndarray, list[np.ndarray], list[str]]:
+    """Return predicted expression in the genes of the view, the rows of each wanted target, and what was found.
+
+    Parameters
+    ----------
+    wanted
+        Perturbation and context of each target; contexts are looked at where the view has any.
+
+    Raises
+    ------
+    BadOutput
+        If a target or a gene is absent, or a value cannot be log1p of CP10k.
+    """
+    output = _read("perturbation", path)
+    columns = {name: column for column, name in enumerate(output.var_names)}
+    absent = [name for name in view.var_names if name not in columns]
+    if absent:
+        msg = f"{len(absent)} of {view.n_vars} genes of the view are absent from the output, the first is {absent[0]!r}"
+        raise BadOutput(msg)
+    X = output.X[:, [columns[name] for name in view.var_names]]
+    findings = []
+    names = output.obs["perturbation"].astype(str)
+    contexts = output.obs["context"].astype(str) if "context" in output.obs else None
+    if "context" in view.obs and contexts is None and len({context for _, context in wanted}) > 1:
+        msg = "the view asks for several contexts and the output has no obs['context']"
+        raise BadOutput(msg)
+    where: dict[tuple[str, str], list[int]] = {}
+    for row, name in enumerate(names):
+        where.setdefault((name, "" if contexts is None else contexts[row]), []).append(row)
+    keys = [(name, context if contexts is not None and "context" in view.obs else "") for name, context in wanted]
+    if "context" not in view.obs and contexts is not None:
+        where = {}
+        for row, name in enumerate(names):
+            where.setdefault((name, ""), []).append(row)
+    missing = [key for key in keys if key not in where]
+    if missing:
+        told = " in ".join(part for part in missing[0] if part)
+        msg = f"{len(missing)} of {len(keys)} targets are absent from the output, the first is {told!r}"
+        raise BadOutput(msg)
+    extra = len(names) - sum(len(where[key]) for key in keys)
+    if extra:
+        findings.append(f"{extra} rows of the output are of perturbations that were not asked for; left out")
+    rows = [np.array(where[key], int) for key in keys]
+    top = max(float(X[places].mean(axis=0).max()) for places in rows)
+    told = f"a mean value of {top:.3g}: log1p of counts per 10,000 is at most {LARGEST_LOG:.3g}"
+    if top > 2 * LARGEST_LOG:
+        msg = f"{told} (counts, or no logarithm?)"
+        raise BadOutput(msg)
+    if top > LARGEST_LOG:
+        findings.append(told)
+    return X, rows, findings

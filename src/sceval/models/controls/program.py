@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sceval.contract.results import Annotation, Embedding, GeneClasses, GeneEmbedding, Network
-from sceval.models.controls import annotations, embeddings, genes, networks
+from sceval.contract.results import Annotation, Embedding, GeneClasses, GeneEmbedding, Network, Perturbed
+from sceval.models.controls import annotations, embeddings, genes, networks, perturbations
 from sceval.models.params import Param
 from sceval.models.program import program
 from sceval.models.reference import reference
@@ -17,6 +17,7 @@ _TABLES = {
     "embed-genes": genes.EMBEDDINGS,
     "classify-genes": genes.CLASSES,
     "infer-network": networks.CONTROLS,
+    "perturb": perturbations.PERTURBATIONS,
 }
 """Verb -> its controls by name."""
 
@@ -95,5 +96,6 @@ main = program(
         "embed-genes": embed_genes,
         "classify-genes": classify_genes,
         "infer-network": infer_network,
+        "perturb": perturb,
     },
 )
