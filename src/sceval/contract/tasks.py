@@ -49,6 +49,7 @@ TASKS = {
             probes="embed-genes",
             shares_embedding=False,
         ),
+        TaskCard("imputation", ("thinning", "masked", "spatial"), ("impute",)),
     )
 }
 """Task id -> card, in the order of the report."""

@@ -18,6 +18,7 @@ from scipy import sparse
 from sceval.contract import CellFile
 from sceval.data.planted import plant_batches
 from sceval.data.planted_perturbations import plant_perturbations
+from sceval.data.planted_spatial import plant_spatial
 
 PREFIX = "embedded:"
 """Paths in the datasets sheet that begin so name embedded cells instead of a file."""
@@ -31,7 +32,7 @@ STRENGTHS = (0.0, 0.25, 0.5, 1.0)
 
 def names() -> list[str]:
     """Return the names that may follow `embedded:` in the datasets sheet."""
-    return ["pbmc68k_lanes", "pbmc68k_perturbed", *(f"pbmc68k_planted_{strength:g}" for strength in STRENGTHS)]
+    return ["pbmc68k_lanes", "pbmc68k_perturbed", "pbmc68k_spatial", *(f"pbmc68k_planted_{s:g}" for s in STRENGTHS)]
 
 
 def _file() -> Path:
@@ -103,6 +104,8 @@ def load(name: str) -> CellFile:
     cells = pbmc68k()
     if name == "pbmc68k_perturbed":
         return plant_perturbations(cells)
+    if name == "pbmc68k_spatial":
+        return plant_spatial(cells)
     if name != "pbmc68k_lanes":
         cells = plant_batches(cells, strength=float(name.rsplit("_", 1)[1]))
     return cells

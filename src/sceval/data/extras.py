@@ -1,7 +1,8 @@
 """What a dataset holds beside cells, genes, batch and label: read by its row, told to the plan in its card.
 
 `uns['gene_sets']` (gene, class, perhaps family), `uns['network']` (source, target), `obs['perturbation']`,
-`obs['context']` and `uns['perturbation']['control']`; embedded datasets bring theirs along.
+`obs['context']` and `uns['perturbation']['control']`, `obsm['spatial']` (positions); embedded datasets bring theirs
+along.
 """
 
 from __future__ import annotations
@@ -97,9 +98,17 @@ def add_extras(row: dict[str, Any], raw: CellFile, data: CellFile, files: dict[s
         if name in raw.uns and row["path"].startswith("embedded:"):
             data.uns[name] = raw.uns[name]
     if row["path"].startswith("embedded:"):
-        data.obs |= {name: raw.obs[name] for name in ("perturbation", "context", "pool") if name in raw.obs}
+        data.obs |= {name: raw.obs[name] for name in ("perturbation", "context", "pool", "modality") if name in raw.obs}
         data.var |= {name: raw.var[name] for name in ("modality",) if name in raw.var}
         data.obsm |= raw.obsm
+    positions = np.asarray(raw.obsm.get("spatial", np.empty(0)))
+    if (
+        positions.ndim == 2
+        and positions.shape[1] >= 2
+        and positions.dtype.kind in "fiu"
+        and np.isfinite(positions).all()
+    ):
+        data.obsm["spatial"] = positions[:, :2].astype(np.float64)
     for column, reader in _READERS.items():
         if not row.get(column):
             continue

@@ -75,16 +75,30 @@ LEAST_SINGLES, LEAST_DOUBLES = 5, 4
 """Perturbations that the splits over perturbations and over combinations need."""
 
 
+LEAST_SPATIAL_GENES = 10
+"""Genes that reference and spots must share: some are held out, the others align the two."""
+
+
+def _whole_counts(card: Card) -> list[Need]:
+    if card["matrix"] == "counts":
+        return []
+    found = f"{card['matrix']}, which holds no whole counts"
+    return [Need("matrix", found, "raw counts (matrix `counts`, perhaps in a layer), of which a part can be hidden,")]
+
+
 NEEDS: dict[str, tuple[Callable[[Card], list[Need]], ...]] = {
     "batch_integration": (_batches, _types),
     "cell_type_annotation": (_types,),
     "gene_function": (_gene_classes,),
     "perturbation": (_perturbed,),
+    "imputation": (_whole_counts,),
 }
 """Task -> what is asked of a dataset, in the order of the messages."""
 
 
 def _inter(card: Card) -> str:
+    if card.get("query_is_spatial"):
+        return "its query dataset holds spots of several cells, not cells to annotate"
     if card["n_batches"] < 2 and not card["query"]:
         return "whole batches are held out, and the dataset has fewer than two and names no query dataset"
     return ""
@@ -119,11 +133,28 @@ def _contexts(card: Card) -> str:
     return "" if len(shared) > 1 else f"{told}; at least two are needed"
 
 
+def _cells_alone(card: Card) -> str:
+    kinds = card.get("cells_per_modality", {})
+    return "single cells and spots in one matrix: the split for that is `spatial`" if "spatial" in kinds else ""
+
+
+def _spots(card: Card) -> str:
+    if "spatial" in card.get("cells_per_modality", {}):
+        return "" if card.get("spatial") else "its spots have no positions (obsm `spatial`, n x 2)"
+    if card["query"]:
+        told = f"its query dataset {card['query']!r} holds no spots: no positions (obsm `spatial`, n x 2, finite)"
+        return "" if card.get("query_is_spatial") else told
+    return "genes of spots are predicted from single cells, and the row names no query dataset with spots"
+
+
 SPLIT_NEEDS: dict[tuple[str, str], Callable[[Card], str]] = {
     ("cell_type_annotation", "inter"): _inter,
     ("perturbation", "unseen_perturbation"): _singles,
     ("perturbation", "unseen_combination"): _doubles,
     ("perturbation", "unseen_context"): _contexts,
+    ("imputation", "thinning"): _cells_alone,
+    ("imputation", "masked"): _cells_alone,
+    ("imputation", "spatial"): _spots,
 }
 """(task, split) -> why the split cannot be made, or an empty text; splits that need nothing more are absent."""
 

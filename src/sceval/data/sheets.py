@@ -61,7 +61,7 @@ DATASETS = (
     Column("gene_sets", "File of gene classes (TSV `gene`, `class`, perhaps `family`; or GMT), or `embedded:NAME`."),
     Column("network", "File of true edges (TSV `source`, `target`), or `embedded:NAME`."),
     Column("tasks", "Tasks, separated by `;`; all that apply where empty.", choices=TASKS, many=True),
-    Column("query", "Dataset id whose cells are the test part of the `inter` split."),
+    Column("query", "Dataset id: its cells are the test part of `inter`, its spots are imputed in `spatial`."),
     Column("title", "Name for people."),
     Column("source", "Where the data comes from."),
     Column("licence", "Licence of the data."),

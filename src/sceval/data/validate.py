@@ -11,7 +11,7 @@ import numpy as np
 from sceval.contract import CellFile, ContractError, Problem
 from sceval.data.dataset import check_dataset, read_dataset
 from sceval.data.extras import card_of_extras
-from sceval.data.needs import lacking
+from sceval.data.needs import LEAST_SPATIAL_GENES, lacking
 from sceval.data.sheets import FILE_COLUMNS, Sheet, nearest
 
 LEAST_SHARED_GENES = 50
@@ -85,12 +85,18 @@ def query_problems(cards: list[dict[str, Any]], genes: dict[str, set[str]], shee
             if query[key] != card[key]:
                 found = f"{card['query']!r} with {key} {query[key]}"
                 problems.append(Problem(where, found, f"{card[key]}, as in {card['dataset']!r}"))
-        if not query["n_types"]:
+        spots = query.get("spatial", False)
+        card["query_is_spatial"] = spots
+        if "imputation" in card["tasks"] and not spots:
+            found = f"{card['query']!r} without positions in obsm['spatial']"
+            problems.append(Problem(where, found, "spots with positions (n x 2, finite) for imputation"))
+        if not query["n_types"] and not (spots and "cell_type_annotation" not in card["tasks"]):
             problems.append(Problem(where, f"{card['query']!r} without labels", "a label_key in its row, to be scored"))
         shared = len(genes[card["dataset"]] & genes[card["query"]])
-        if shared < LEAST_SHARED_GENES:
+        least = LEAST_SPATIAL_GENES if spots else LEAST_SHARED_GENES
+        if shared < least:
             found = f"{card['query']!r}, which shares {shared} gene ids (the index of var) with {card['dataset']!r}"
-            problems.append(Problem(where, found, f"at least {LEAST_SHARED_GENES}"))
+            problems.append(Problem(where, found, f"at least {least}"))
     return problems
 
 

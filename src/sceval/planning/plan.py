@@ -127,7 +127,7 @@ class _Planner:
     def view(self, card: dict, task: str, split: str, split_seed: int) -> str:
         """Register the view and return its id."""
         view_id = _run_id(card["dataset"], task, f"{split}{split_seed}")
-        query = self.cards.get(card["query"]) if split == "inter" else None
+        query = self.cards.get(card["query"]) if split in ("inter", "spatial") else None
         self.plan.views.setdefault(
             view_id,
             {

@@ -263,3 +263,28 @@ def perturbed(
     if top > LARGEST_LOG:
         findings.append(told)
     return X, rows, findings
+
+
+def imputed(path: Path, view: CellFile, rows: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Return expected counts (m x g, float32) of the cells at `rows`, in the order of the view, and what was found.
+
+    Raises
+    ------
+    BadOutput
+        If cells or genes are absent or doubled, or values are negative or not finite.
+    """
+    output = _read("imputed", path)
+    wanted = view.obs_names[rows]
+    places = _rows(output, wanted, view.var_names)
+    where = {name: column for column, name in enumerate(output.var_names)}
+    absent = [name for name in view.var_names if name not in where]
+    if absent:
+        msg = f"{len(absent)} of {view.n_vars} genes are absent from the output, the first is {absent[0]!r}"
+        raise BadOutput(msg)
+    findings = []
+    columns = np.array([where[name] for name in view.var_names], int)
+    if not np.array_equal(columns, np.arange(output.n_vars)):
+        findings.append("the output has the genes in another order, or more of them; put right by their ids")
+    if not np.array_equal(output.obs_names, wanted):
+        findings.append("the output has other cells too, or another order; put right by their ids")
+    return output.X[places][:, columns], findings

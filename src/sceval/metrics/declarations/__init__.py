@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from sceval.metrics.declarations import annotation, gene_function, integration, perturbation
+from sceval.metrics.declarations import annotation, gene_function, imputation, integration, perturbation
 
-ROWS = (*integration.ROWS, *annotation.ROWS, *gene_function.ROWS, *perturbation.ROWS)
+ROWS = (*integration.ROWS, *annotation.ROWS, *gene_function.ROWS, *perturbation.ROWS, *imputation.ROWS)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sceval.contract.results import Annotation, Embedding, GeneClasses, GeneEmbedding, Network, Perturbed
-from sceval.models.controls import annotations, embeddings, genes, networks, perturbations
+from sceval.contract.results import Annotation, Embedding, GeneClasses, GeneEmbedding, Imputed, Network, Perturbed
+from sceval.models.controls import annotations, embeddings, genes, imputations, networks, perturbations
 from sceval.models.params import Param
 from sceval.models.program import program
 from sceval.models.reference import reference
@@ -18,6 +18,7 @@ _TABLES = {
     "classify-genes": genes.CLASSES,
     "infer-network": networks.CONTROLS,
     "perturb": perturbations.PERTURBATIONS,
+    "impute": imputations.CONTROLS,
 }
 """Verb -> its controls by name."""
 
@@ -88,6 +89,11 @@ def infer_network(request: Request) -> Network:
     return _pick(request, "infer-network")(request)
 
 
+def impute(request: Request) -> Imputed:
+    """Impute by a control."""
+    return _pick(request, "impute")(request)
+
+
 main = program(
     INFO,
     {
@@ -97,5 +103,6 @@ main = program(
         "classify-genes": classify_genes,
         "infer-network": infer_network,
         "perturb": perturb,
+        "impute": impute,
     },
 )
