@@ -50,6 +50,7 @@ TASKS = {
             shares_embedding=False,
         ),
         TaskCard("imputation", ("thinning", "masked", "spatial"), ("impute",)),
+        TaskCard("simulation", ("thirds",), ("simulate",)),
     )
 }
 """Task id -> card, in the order of the report."""

@@ -86,12 +86,29 @@ def _whole_counts(card: Card) -> list[Need]:
     return [Need("matrix", found, "raw counts (matrix `counts`, perhaps in a layer), of which a part can be hidden,")]
 
 
+LEAST_SIMULATED = 20
+"""Cells that each of two types needs, so that new ones can be learned and compared: five of them are test cells."""
+
+
+def _simulated(card: Card) -> list[Need]:
+    needs = _types(card)
+    if card["matrix"] != "counts":
+        needs.append(Need("matrix", card["matrix"], "raw counts: new cells are drawn as counts"))
+    large = sum(count >= LEAST_SIMULATED for count in card["cells_per_type"].values())
+    if not needs and large < 2:
+        told = ", ".join(f"{name}: {count}" for name, count in list(card["cells_per_type"].items())[:5])
+        found = f"{large} types with {LEAST_SIMULATED} cells ({told})"
+        needs.append(Need("label_key", found, "at least two such types"))
+    return needs
+
+
 NEEDS: dict[str, tuple[Callable[[Card], list[Need]], ...]] = {
     "batch_integration": (_batches, _types),
     "cell_type_annotation": (_types,),
     "gene_function": (_gene_classes,),
     "perturbation": (_perturbed,),
     "imputation": (_whole_counts,),
+    "simulation": (_simulated,),
 }
 """Task -> what is asked of a dataset, in the order of the messages."""
 

@@ -33,6 +33,7 @@ RANK_BY = {
     "cell_type_annotation": "macro_f1",
     "gene_function": "gene_auroc",
     "perturbation": "pearson_delta",
+    "simulation": "sim_energy_new",
     "imputation": "imp_pearson_gene",
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 
 from sceval.contract import CellFile, ContractError, check, h5ad
 from sceval.contract.light_tables import read_table
@@ -263,6 +264,57 @@ def perturbed(
     if top > LARGEST_LOG:
         findings.append(told)
     return X, rows, findings
+
+
+def simulated(path: Path, view: CellFile) -> tuple[sparse.csr_matrix, np.ndarray, list[str]]:
+    """Return generated counts (m x g CSR, genes of the view), the type of each, and what was found.
+
+    As many cells of each type and batch as the view asks for, in its order; those that are too many are left out. Where
+    the output names no batch only types are counted.
+
+    Raises
+    ------
+    BadOutput
+        If genes are absent, a type and batch has too few cells, values are no counts, or nothing is above 0.
+    """
+    output = _read("simulated", path)
+    columns = {name: column for column, name in enumerate(output.var_names)}
+    absent = [name for name in view.var_names if name not in columns]
+    if absent:
+        turned = "; the output is transposed" if set(output.obs_names) & set(view.var_names) else ""
+        msg = f"{len(absent)} of {view.n_vars} genes of the view are absent from the output, the first is {absent[0]!r}"
+        raise BadOutput(msg + turned)
+    findings = []
+    if not np.array_equal(output.var_names, view.var_names):
+        findings.append("the output has other genes too, or another order; they were put in order by their ids")
+    X = sparse.csr_matrix(output.X)[:, [columns[name] for name in view.var_names]]
+    if not X.count_nonzero():
+        msg = "no generated cell has any count"
+        raise BadOutput(msg)
+    asked = view.uns["simulation"]
+    wanted = [np.atleast_1d(asked["cell_type"]).astype(str)]
+    given = [output.obs["cell_type"].astype(str)]
+    if "batch" in asked and "batch" in output.obs:
+        wanted.append(np.atleast_1d(asked["batch"]).astype(str))
+        given.append(output.obs["batch"].astype(str))
+    elif "batch" in asked:
+        findings.append("the output names no batch: only types are counted")
+    need: dict[tuple[str, ...], int] = {}
+    for key, size in zip(zip(*wanted, strict=True), np.atleast_1d(asked["n"]), strict=True):
+        need[key] = need.get(key, 0) + int(size)
+    have: dict[tuple[str, ...], list[int]] = {}
+    for row, key in enumerate(zip(*given, strict=True)):
+        have.setdefault(key, []).append(row)
+    short = [key for key, size in need.items() if len(have.get(key, ())) < size]
+    if short:
+        key = short[0]
+        told = f"{len(have.get(key, ()))} of {' in batch '.join(repr(str(part)) for part in key)}"
+        msg = f"{len(short)} of {len(need)} groups have too few cells: {told} where {need[key]} are asked for"
+        raise BadOutput(msg)
+    rows = np.array([row for key, size in need.items() for row in have[key][:size]], int)
+    if len(rows) < output.n_obs:
+        findings.append(f"{output.n_obs - len(rows)} generated cells more than were asked for; left out")
+    return X[rows], given[0][rows], findings
 
 
 def imputed(path: Path, view: CellFile, rows: np.ndarray) -> tuple[np.ndarray, list[str]]:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from sceval.metrics.declarations import annotation, gene_function, imputation, integration, perturbation
+from sceval.metrics.declarations import annotation, gene_function, imputation, integration, perturbation, simulation
 
-ROWS = (*integration.ROWS, *annotation.ROWS, *gene_function.ROWS, *perturbation.ROWS, *imputation.ROWS)
+ROWS = (
+    *integration.ROWS,
+    *annotation.ROWS,
+    *gene_function.ROWS,
+    *perturbation.ROWS,
+    *imputation.ROWS,
+    *simulation.ROWS,
+)

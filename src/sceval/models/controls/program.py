@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sceval.contract.results import Annotation, Embedding, GeneClasses, GeneEmbedding, Imputed, Network, Perturbed
-from sceval.models.controls import annotations, embeddings, genes, imputations, networks, perturbations
+from sceval.contract.results import (
+    Annotation,
+    Embedding,
+    GeneClasses,
+    GeneEmbedding,
+    Imputed,
+    Network,
+    Perturbed,
+    Simulated,
+)
+from sceval.models.controls import annotations, embeddings, genes, imputations, networks, perturbations, simulations
 from sceval.models.params import Param
 from sceval.models.program import program
 from sceval.models.reference import reference
@@ -18,6 +27,7 @@ _TABLES = {
     "classify-genes": genes.CLASSES,
     "infer-network": networks.CONTROLS,
     "perturb": perturbations.PERTURBATIONS,
+    "simulate": simulations.CONTROLS,
     "impute": imputations.CONTROLS,
 }
 """Verb -> its controls by name."""
@@ -32,7 +42,7 @@ INFO = Info(
     verbs=tuple(_TABLES),
     regimes={verb: ("scratch", "probe") if verb == "embed-cells" else ("scratch",) for verb in _TABLES},
     matrix=("counts", "binary", "lognorm"),
-    uses_labels=("annotate", "classify-genes", "perturb"),
+    uses_labels=("annotate", "classify-genes", "perturb", "simulate"),
     memory_mb=1000,
     citation="Negative controls of this project",
     params=(
@@ -89,6 +99,11 @@ def infer_network(request: Request) -> Network:
     return _pick(request, "infer-network")(request)
 
 
+def simulate(request: Request) -> Simulated:
+    """Make new cells by a control."""
+    return _pick(request, "simulate")(request)
+
+
 def impute(request: Request) -> Imputed:
     """Impute by a control."""
     return _pick(request, "impute")(request)
@@ -103,6 +118,7 @@ main = program(
         "classify-genes": classify_genes,
         "infer-network": infer_network,
         "perturb": perturb,
+        "simulate": simulate,
         "impute": impute,
     },
 )

@@ -1,0 +1,1 @@
+"""Classical simulators: resampled cells, negative binomials gene by gene, a Splat-like and a copula model."""
