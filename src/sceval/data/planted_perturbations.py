@@ -49,13 +49,18 @@ BUFFERED, SYNERGY = 0.3, 0.6
 """Non-additive combinations: what is left of the sum (every second one), or standard deviation of what is added."""
 
 
-def gene_features(cells: CellFile) -> np.ndarray:
-    """Return the co-expression features of the genes, g x `RANK`: loadings of standardized log CP10k, unit variance."""
-    X = log_cp10k(cells.X)
-    mean = np.asarray(X.mean(axis=0)).ravel()
-    spread = np.sqrt(np.maximum(np.asarray(X.multiply(X).mean(axis=0)).ravel() - mean**2, 0))
-    scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)
-    loadings = fit_pca(X.multiply(scale[None, :]).tocsr(), RANK).components
+def gene_features(cells: CellFile, population: np.ndarray) -> np.ndarray:
+    """Return the co-expression features of the genes, g x `RANK`: loadings of standardized log CP10k, unit variance.
+
+    Each population is centered: else the first feature is what tells the populations apart, and copies of cells of one
+    would pass for perturbed cells of the other.
+    """
+    X = log_cp10k(cells.X).toarray()
+    for name in np.unique(population):
+        X[population == name] -= X[population == name].mean(axis=0)
+    spread = X.std(axis=0)
+    X = np.divide(X, spread, out=np.zeros_like(X), where=spread > 0)
+    loadings = fit_pca(sparse.csr_matrix(X), RANK).components
     return loadings / loadings.std(axis=0)
 
 
@@ -120,8 +125,11 @@ def plant_perturbations(cells: CellFile, seed: int = 0) -> CellFile:
     rng = np.random.default_rng(seed)
     labels = cells.obs["cell_type"].astype(str)
     pools = {name: _pools(np.flatnonzero(np.isin(labels, types)), rng) for name, types in POPULATIONS.items()}
-    half = np.sort(np.concatenate([pool["effects"] for pool in pools.values()]))
-    columns, effects, common = _effects(gene_features(CellFile(cells.obs_names[half], X=cells.X[half])), rng)
+    half = np.concatenate([pool["effects"] for pool in pools.values()])
+    population = np.repeat(list(pools), [len(pool["effects"]) for pool in pools.values()])
+    columns, effects, common = _effects(
+        gene_features(CellFile(cells.obs_names[half], X=cells.X[half]), population), rng
+    )
     genes = cells.var_names[columns].astype(object)
     logs: dict[str, np.ndarray] = {str(gene): effect for gene, effect in zip(genes, effects, strict=True)}
     targets = {str(gene): [column] for gene, column in zip(genes, columns, strict=True)}
