@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from sceval.report import figures, scatter, text
-from sceval.report.boards import Entry
+from sceval.report.entries import Entry
 from sceval.report.layouts import STEPS, _coordinates
 from sceval.report.methods import link
 

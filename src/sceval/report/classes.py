@@ -11,7 +11,8 @@ from sceval.report.text import slug
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sceval.report.boards import Board, Entry
+    from sceval.report.boards import Board
+    from sceval.report.entries import Entry
     from sceval.report.load import Results
 
 Rows = dict[str, list[dict]]

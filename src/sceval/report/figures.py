@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 if TYPE_CHECKING:
-    from sceval.report.boards import Entry
+    from sceval.report.entries import Entry
 
 BAR_WIDTH, BAR_HEIGHT = 170, 22
 LIMITS = (-0.75, 1.75)

@@ -10,7 +10,7 @@ from sceval.report.text import missing
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sceval.report.boards import Entry
+    from sceval.report.entries import Entry
 
 
 @dataclass(frozen=True)

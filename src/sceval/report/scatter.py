@@ -12,7 +12,8 @@ from sceval.report.methods import label
 from sceval.report.text import KIND_LABEL, interval, number, seconds
 
 if TYPE_CHECKING:
-    from sceval.report.boards import Board, Entry
+    from sceval.report.boards import Board
+    from sceval.report.entries import Entry
 
 WIDTH, HEIGHT = 500, 330
 LEFT, RIGHT, TOP, BOTTOM = 54, 16, 14, 44

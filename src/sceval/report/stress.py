@@ -12,7 +12,8 @@ from sceval.report.methods import label
 from sceval.report.text import interval, number, slug
 
 if TYPE_CHECKING:
-    from sceval.report.boards import Board, Entry
+    from sceval.report.boards import Board
+    from sceval.report.entries import Entry
 
 WIDTH, HEIGHT = 190, 132
 LEFT, RIGHT, TOP, BOTTOM = 34, 8, 8, 22

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from sceval.report.boards import Board, Entry
+from sceval.report.boards import Board
+from sceval.report.entries import Entry
 from sceval.report.methods import label
 from sceval.report.pairs import Gain
 from sceval.report.text import cost, difference, interval, listing, number, words
