@@ -44,7 +44,7 @@ def table_problems(kind: str, columns: dict[str, Any], where: str) -> list[Probl
 
 
 def _array(values: list[Any]) -> np.ndarray:
-    numbers = bool(values) and all(isinstance(value, int | float) for value in values)
+    numbers = all(isinstance(value, int | float) for value in values)
     return np.array(values, float if numbers else object)
 
 

@@ -42,6 +42,7 @@ TASKS = {
         TaskCard("batch_integration", ("all",), ("integrate", "embed-cells"), heads_alone=_HEADS_ALONE),
         TaskCard("cell_type_annotation", ("intra", "inter"), ("annotate",), probes="embed-cells"),
         TaskCard("gene_function", ("genes", "families"), ("classify-genes",), probes="embed-genes"),
+        TaskCard("gene_network", ("all", "halves", "by_type"), ("infer-network",), probes="embed-genes"),
         TaskCard(
             "perturbation",
             ("unseen_perturbation", "unseen_combination", "unseen_context"),

@@ -48,8 +48,17 @@ def read_gene_sets(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_network(path: Path) -> dict[str, np.ndarray]:
-    """Read true edges: a TSV with a header that has `source` and `target`; see `read_gene_sets` for errors."""
-    return _columns(_lines(path), ("source", "target"), ())
+    """Read true edges: a TSV with a header that has `source` and `target`; see `read_gene_sets` for errors.
+
+    `tf` or `regulator` is taken for `source`, and `gene` for `target`, where those are absent.
+    """
+    rows = _lines(path)
+    header = [name.strip().lower() for name in rows[0]] if rows else []
+    for name, others in (("source", ("tf", "regulator")), ("target", ("gene",))):
+        other = next((other for other in others if other in header), None)
+        if name not in header and other:
+            header[header.index(other)] = name
+    return _columns([header, *rows[1:]], ("source", "target"), ())
 
 
 def _columns(rows: list[list[str]], wanted: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -71,7 +80,9 @@ def embedded_file(text: str) -> Path | None:
     """Return the file behind `embedded:NAME` in a column of the sheet: a table that ships with the package."""
     if not text.startswith("embedded:"):
         return None
-    return Path(str(resources.files("sceval").joinpath("assets", "gene_sets", f"{text.removeprefix('embedded:')}.tsv")))
+    folder = Path(str(resources.files("sceval").joinpath("assets", "gene_sets")))
+    found = sorted(folder.glob(f"{text.removeprefix('embedded:')}.[tg]*"))
+    return found[0] if found else folder / f"{text.removeprefix('embedded:')}.tsv"
 
 
 _READERS = {"gene_sets": read_gene_sets, "network": read_network}
@@ -121,6 +132,7 @@ def add_extras(row: dict[str, Any], raw: CellFile, data: CellFile, files: dict[s
         except (OSError, ValueError, UnicodeDecodeError) as error:
             expected = "a tab-separated file, as the docs on datasets say"
             problems.append(Problem(f"{place}, column {column}", f"{row[column]}: {error}", expected))
+    problems += _foreign_network(row, data, place)
     for column, target in (("perturbation_key", "perturbation"), ("context_key", "context")):
         key = row.get(column)
         if not key:
@@ -149,6 +161,24 @@ def contexts_that_share(data: CellFile) -> list[str]:
     inside = {(name, context) for name, context in pairs if name and context and (control, context) in pairs}
     counts = Counter(name for name, _ in inside if name != control)
     return sorted({context for name, context in inside if counts[name] > 1})
+
+
+def _foreign_network(row: dict[str, Any], data: CellFile, place: str) -> list[Problem]:
+    """Return a problem where no gene of a reference network is one of the dataset."""
+    edges = data.uns.get("network")
+    if not edges or not len(edges["source"]):
+        return []
+    named = list(dict.fromkeys([*edges["source"], *edges["target"]]))
+    known = set(data.var_names) | set(data.var["gene_symbol"]) | set(data.var["ensembl_id"])
+    if any(gene in known for gene in named):
+        return []
+    found = f"{row.get('network') or 'a network'} of {len(named)} genes, none of them in the dataset ({named[0]!r} ...)"
+    ids = ", ".join(repr(str(name)) for name in data.var_names[:2])
+    symbols = next((repr(str(s)) for s in data.var["gene_symbol"] if s and s not in data.var_names), "")
+    ensembl = next((repr(str(i)) for i in data.var["ensembl_id"] if i), "")
+    more = " and ".join(text for text in (symbols, ensembl) if text)
+    expected = f"gene ids of the dataset, as {ids}" + (f", or its symbols or Ensembl ids, as {more}" if more else "")
+    return [Problem(f"{place}, column network", found, expected)]
 
 
 def card_of_extras(data: CellFile) -> dict[str, Any]:

@@ -51,6 +51,29 @@ def _gene_classes(card: Card) -> list[Need]:
     return []
 
 
+LEAST_EDGES, LEAST_SETS = 10, 5
+"""Edges of a reference network between genes of the dataset; or gene sets with `LEAST_MEMBERS` genes of it."""
+
+LEAST_MEMBERS = 5
+"""Genes of the dataset that a set needs to be tested for enrichment."""
+
+LEAST_TYPE_CELLS, LEAST_HALVED = 40, 80
+"""Cells of a type that gets a network of its own, and of a dataset that is halved."""
+
+
+def _network_or_sets(card: Card) -> list[Need]:
+    if "edges" in card:
+        if card["edges_inside"] >= LEAST_EDGES:
+            return []
+        found = f"{card['edges_inside']} of {card['edges']} edges between genes of the dataset"
+        return [Need("network", found, f"at least {LEAST_EDGES}")]
+    usable = sum(count >= LEAST_MEMBERS for count in card.get("genes_per_class", {}).values())
+    if usable >= LEAST_SETS:
+        return []
+    found = f"no network, and {usable} gene sets with {LEAST_MEMBERS} genes of the dataset"
+    return [Need("network", found, f"a reference network, or at least {LEAST_SETS} such sets (column gene_sets)")]
+
+
 LEAST_CELLS = 10
 """Cells of a perturbation (in a context) that make it take part."""
 
@@ -106,11 +129,23 @@ NEEDS: dict[str, tuple[Callable[[Card], list[Need]], ...]] = {
     "batch_integration": (_batches, _types),
     "cell_type_annotation": (_types,),
     "gene_function": (_gene_classes,),
+    "gene_network": (_network_or_sets,),
     "perturbation": (_perturbed,),
     "imputation": (_whole_counts,),
     "simulation": (_simulated,),
 }
 """Task -> what is asked of a dataset, in the order of the messages."""
+
+
+def _halves(card: Card) -> str:
+    n = card["n_cells"]
+    return "" if n >= LEAST_HALVED else f"the cells are halved, and {n} are fewer than {LEAST_HALVED}"
+
+
+def _by_type(card: Card) -> str:
+    large = [name for name, n in card["cells_per_type"].items() if n >= LEAST_TYPE_CELLS]
+    told = f"{len(large)} cell types with {LEAST_TYPE_CELLS} cells and more"
+    return "" if len(large) > 1 else f"each type gets a network of its own, and there are {told}; at least two"
 
 
 def _inter(card: Card) -> str:
@@ -166,6 +201,8 @@ def _spots(card: Card) -> str:
 
 SPLIT_NEEDS: dict[tuple[str, str], Callable[[Card], str]] = {
     ("cell_type_annotation", "inter"): _inter,
+    ("gene_network", "halves"): _halves,
+    ("gene_network", "by_type"): _by_type,
     ("perturbation", "unseen_perturbation"): _singles,
     ("perturbation", "unseen_combination"): _doubles,
     ("perturbation", "unseen_context"): _contexts,

@@ -12,6 +12,9 @@ LEAST_GENES = 5
 
 FALSE_DISCOVERY_RATE = 0.05
 
+NEIGHBORS = 5
+"""Strongest partners of each gene that make the graph where no number of edges is given."""
+
 STUDY_NEIGHBORS, STUDY_RESOLUTION = 15, 40.0
 """The study's rule: Leiden at resolution 40 on each gene's 15 nearest genes."""
 
@@ -32,22 +35,22 @@ def undirected(a: np.ndarray, b: np.ndarray, score: np.ndarray, n: int) -> tuple
     return code // n, code % n, score[order][first]
 
 
-def nearest_pairs(a: np.ndarray, b: np.ndarray, score: np.ndarray, n: int, k: int) -> np.ndarray:
-    """Return which pairs are among the k strongest of one of their two genes (a mask)."""
-    rank = np.random.default_rng(0).permutation(len(score))
-    order = rank[np.argsort(-score[rank], kind="stable")]
-    left, keep = np.full(n, k), np.zeros(len(score), bool)
-    for pair in order:
-        i, j = a[pair], b[pair]
-        if left[i] > 0 or left[j] > 0:
-            keep[pair] = True
-            left[i] -= 1
-            left[j] -= 1
+def nearest_pairs(a: np.ndarray, b: np.ndarray, score: np.ndarray, k: int) -> np.ndarray:
+    """Return which pairs are among the k strongest of one of their two genes (a mask); ties broken at random."""
+    shuffled = np.random.default_rng(0).permutation(len(score))
+    rank = np.empty(len(score), np.int64)
+    rank[shuffled[np.argsort(-score[shuffled], kind="stable")]] = np.arange(len(score))
+    gene, pair = np.concatenate([a, b]), np.tile(np.arange(len(score)), 2)
+    order = np.lexsort((rank[pair], gene))
+    start = np.flatnonzero(np.diff(gene[order], prepend=-1))
+    place = np.arange(len(order)) - np.repeat(start, np.diff(start, append=len(order)))
+    keep = np.zeros(len(score), bool)
+    keep[pair[order[place < k]]] = True
     return keep
 
 
 def programs(
-    a: np.ndarray, b: np.ndarray, score: np.ndarray, n: int, m: int, rule: str = "fixed", seed: int = 0
+    a: np.ndarray, b: np.ndarray, score: np.ndarray, n: int, m: int | None, rule: str = "fixed", seed: int = 0
 ) -> list[np.ndarray]:
     """Return the programs of a network, each an array of gene numbers, the largest first.
 
@@ -58,10 +61,10 @@ def programs(
     n
         Number of genes.
     m
-        Edges that the rule `fixed` keeps, the strongest.
+        Edges that the rule `fixed` keeps, the strongest; where None each gene's `NEIGHBORS` strongest.
     rule
-        `fixed`: Leiden (modularity, resolution 1) on the m strongest edges. `study`: resolution 40 on each gene's 15
-        strongest partners (Liu et al. 2023, after the scGPT tutorial).
+        `fixed`: Leiden (modularity, resolution 1). `study`: resolution 40 on each gene's 15 strongest partners (Liu et
+        al. 2023, after the scGPT tutorial).
     seed
         Of Leiden.
     """
@@ -70,10 +73,11 @@ def programs(
     import igraph
 
     a, b, score = undirected(a, b, score, n)
+    resolution = 1.0
     if rule == "study":
-        keep, resolution = nearest_pairs(a, b, score, n, STUDY_NEIGHBORS), STUDY_RESOLUTION
+        keep, resolution = nearest_pairs(a, b, score, STUDY_NEIGHBORS), STUDY_RESOLUTION
     else:
-        keep, resolution = strongest(score, m), 1.0
+        keep = nearest_pairs(a, b, score, NEIGHBORS) if m is None else strongest(score, m)
     graph = igraph.Graph(n=n, edges=np.column_stack([a[keep], b[keep]]), directed=False)
     igraph.set_random_number_generator(random.Random(seed))
     try:

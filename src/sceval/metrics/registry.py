@@ -32,6 +32,7 @@ RANK_BY = {
     "multiomic_integration": "s_final",
     "cell_type_annotation": "macro_f1",
     "gene_function": "gene_auroc",
+    "gene_network": "network_auprc",
     "perturbation": "pearson_delta",
     "simulation": "sim_energy_new",
     "imputation": "imp_pearson_gene",

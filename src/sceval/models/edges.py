@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from sceval.contract import CellFile
 from sceval.contract.results import Network
-from sceval.data.preprocess import log_cp10k
 from sceval.models.request import NotApplicable, Request
 
-
-def expression(view: CellFile) -> np.ndarray:
-    """Return log CP10k of the view, dense (n x g, float64); values that are log-normalized already stay as they are."""
-    X = view.X if view.uns["sceval"]["matrix"] == "lognorm" else log_cp10k(view.X)
-    return np.asarray(X.todense(), dtype=np.float64)
+WITH_REGULATORS = 5
+"""How many times more genes are scored where few of them may be a source."""
 
 
 def sources_and_genes(request: Request, most_genes: int) -> tuple[np.ndarray, np.ndarray]:
     """Return columns of the possible sources, and of all genes that are scored.
 
     Sources are the regulators that the view names, else all genes that are scored. Of more than `most_genes` genes
-    those that most cells express are scored, and all regulators; this is said.
+    (with named regulators `WITH_REGULATORS` times as many) those that most cells express are scored, and all
+    regulators; this is said.
 
     Raises
     ------
@@ -37,6 +33,8 @@ def sources_and_genes(request: Request, most_genes: int) -> tuple[np.ndarray, np
         msg = "no edge can be scored: no regulator is a gene of the view, or fewer than two genes are expressed"
         raise NotApplicable(msg)
     genes = np.arange(view.n_vars)
+    if named is not None:
+        most_genes *= WITH_REGULATORS  # a few rows of scores in place of a square
     if len(genes) > most_genes:
         first = is_source if named is not None else np.zeros(view.n_vars, bool)
         order = np.lexsort((view.var_names.astype(str), -cells, ~first))

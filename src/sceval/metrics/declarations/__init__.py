@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from sceval.metrics.declarations import annotation, gene_function, imputation, integration, perturbation, simulation
+from sceval.metrics.declarations import (
+    annotation,
+    gene_function,
+    gene_network,
+    imputation,
+    integration,
+    perturbation,
+    simulation,
+)
 
 ROWS = (
     *integration.ROWS,
     *annotation.ROWS,
     *gene_function.ROWS,
+    *gene_network.ROWS,
     *perturbation.ROWS,
     *imputation.ROWS,
     *simulation.ROWS,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sceval.contract.results import Network
-from sceval.models.edges import expression, network_of, sources_and_genes
+from sceval.data.coexpression import expression
+from sceval.models.edges import network_of, sources_and_genes
 from sceval.models.request import Request
 from sceval.training.seed import derive_seed, hash_ids, hashed_uniforms
 

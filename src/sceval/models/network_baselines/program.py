@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from sceval.contract.results import Network
-from sceval.models.edges import expression, network_of, sources_and_genes
-from sceval.models.network_baselines.regression import forests, ridge, standardize
+from sceval.data.coexpression import absolute_correlation, expression, standardize
+from sceval.models.edges import network_of, sources_and_genes
+from sceval.models.network_baselines.regression import forests, ridge
 from sceval.models.params import Param
 from sceval.models.program import program
 from sceval.models.request import Info, Request
@@ -31,7 +32,11 @@ INFO = Info(
         Param("penalty", 0.1, "Penalty of `ridge`, in units of the number of cells.", low=1e-6, high=1000.0),
         Param("trees", 50, "Trees for each gene of `forests`.", low=1, high=10_000),
         Param(
-            "most_genes", 2000, "Genes scored, those that most cells express; regulators always.", low=2, high=50_000
+            "most_genes",
+            2000,
+            "Genes scored, those that most cells express; 5 times as many where the view names regulators.",
+            low=2,
+            high=50_000,
         ),
         Param("most_edges", 300_000, "Edges written, the highest; 0 = all.", low=0, high=100_000_000),
     ),
@@ -45,7 +50,7 @@ def infer_network(request: Request) -> Network:
     order = np.argsort(request.view.obs_names.astype(str), kind="stable")
     Z = standardize(expression(request.view)[order])
     if params["method"] == "correlation":
-        score = np.abs(Z[:, sources].T @ Z[:, genes]) / len(Z)
+        score = absolute_correlation(Z, sources, genes)
     elif params["method"] == "ridge":
         score = ridge(Z, sources, genes, params["penalty"])
     else:

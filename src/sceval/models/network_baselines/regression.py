@@ -5,13 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 
-def standardize(X: np.ndarray) -> np.ndarray:
-    """Return columns of mean 0 and variance 1; a constant one is 0."""
-    centered = X - X.mean(axis=0)
-    spread = np.sqrt((centered**2).mean(axis=0))
-    return np.divide(centered, spread, out=np.zeros_like(centered), where=spread > 1e-12)
-
-
 def ridge(Z: np.ndarray, sources: np.ndarray, genes: np.ndarray, penalty: float) -> np.ndarray:
     """Return absolute ridge coefficients, sources x genes; a gene is never regressed on itself (NaN).
 
