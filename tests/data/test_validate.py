@@ -310,9 +310,21 @@ def test_a_query_that_cannot_be_scored_is_refused(tmp_path, change, columns, fou
 
 def test_a_query_of_another_organism_or_matrix_is_refused(tmp_path):
     head = HEAD.replace("\n", ",organism\n")
-    sheet = head + "a,a.h5ad,batch,cell_type,,q,human\nq,a.h5ad,batch,cell_type,,,mouse\n"
-    _, problems, _ = _validate(tmp_path, {"a.h5ad": _cells()}, sheet)
-    assert "'q' with organism mouse; expected human, as in 'a'" in _message(problems)
+    sheet = head + "a,a.h5ad,batch,cell_type,,q,human\nq,q.h5ad,batch,cell_type,,,mouse\n"
+    files = {"a.h5ad": _cells(), "q.h5ad": _cells()}
+    cards, problems, _ = _validate(tmp_path, files, sheet)  # joined by orthologue, here by the same symbols
+    assert problems == []
+    assert cards[0]["query_organism"] == "mouse"
+    files["q.h5ad"].var_names = np.array([f"other{i}" for i in range(files["q.h5ad"].n_vars)], object)
+    files["q.h5ad"].var = {}
+    _, problems, _ = _validate(tmp_path, files, sheet)
+    assert "'q' (mouse), which shares 0 genes by orthologue with 'a' (human)" in _message(problems)
+    head = HEAD.replace("\n", ",matrix\n")
+    sheet = head + "a,a.h5ad,batch,cell_type,,q,counts\nq,b.h5ad,batch,cell_type,,,binary\n"
+    files["b.h5ad"] = _cells()
+    files["b.h5ad"].X.data[:] = 1
+    _, problems, _ = _validate(tmp_path, files, sheet)
+    assert "'q' with matrix binary; expected counts, as in 'a'" in _message(problems)
 
 
 def test_a_task_needs_batches_and_types():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from sceval.metrics import rejection
 from sceval.metrics.annotation import IDS, annotation_values
 from sceval.metrics.registry import for_task
 
@@ -20,7 +21,8 @@ def predictions():
 def test_against_scikit_learn(predictions):
     true, pred, proba, classes = predictions
     found = annotation_values(true, pred, proba, classes)
-    assert tuple(found.values) == IDS == tuple(m.id for m in for_task("cell_type_annotation"))
+    assert tuple(found.values) == IDS
+    assert (*IDS, *rejection.IDS) == tuple(m.id for m in for_task("cell_type_annotation"))
     assert found.values["accuracy"] == pytest.approx(sk.accuracy_score(true, pred))
     assert found.values["macro_f1"] == pytest.approx(sk.f1_score(true, pred, average="macro"))
     assert found.values["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(true, pred))

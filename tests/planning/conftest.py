@@ -19,7 +19,8 @@ def card():
     def make(dataset: str = "d", **columns) -> dict:
         base = {
             "dataset": dataset, "path": f"{dataset}.h5ad", "row": 2, "organism": "human", "matrix": "counts",
-            "tasks": [], "query": "", "n_cells": 10, "n_batches": 2, "n_types": 3, "cells_per_batch": {"a": 5, "b": 5},
+            "tasks": ["batch_integration", "cell_type_annotation"],
+            "query": "", "n_cells": 10, "n_batches": 2, "n_types": 3, "cells_per_batch": {"a": 5, "b": 5},
             "cells_per_type": {"t": 4, "u": 3, "v": 3}, "gene_symbols": ["A", "B", "C", "D"],
             "ensembl_ids": ["E1", "E2", "", ""], "sheet_row": _sheet_row(dataset),
         }  # fmt: skip

@@ -40,7 +40,12 @@ TASKS = {
     card.id: card
     for card in (
         TaskCard("batch_integration", ("all",), ("integrate", "embed-cells"), heads_alone=_HEADS_ALONE),
-        TaskCard("cell_type_annotation", ("intra", "inter"), ("annotate",), probes="embed-cells"),
+        TaskCard(
+            "cell_type_annotation",
+            ("intra", "inter", "cross_species", "unseen_type", "few_5", "few_20", "few_50"),
+            ("annotate",),
+            probes="embed-cells",
+        ),
         TaskCard("gene_function", ("genes", "families"), ("classify-genes",), probes="embed-genes"),
         TaskCard("gene_network", ("all", "halves", "by_type"), ("infer-network",), probes="embed-genes"),
         TaskCard(

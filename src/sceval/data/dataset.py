@@ -13,6 +13,7 @@ from sceval.contract import CellFile, ContractError, Problem, h5ad
 from sceval.contract.checks import counts, finite, nonnegative
 from sceval.data import embedded
 from sceval.data.extras import add_extras
+from sceval.data.label_map import apply_label_map
 from sceval.data.sheets import nearest
 
 MISSING = {"", "nan", "NaN", "NA", "N/A", "None", "none", "null", "<NA>"}
@@ -134,6 +135,7 @@ def _as_dataset(row: dict[str, Any], data: CellFile, place: str, files: dict[str
         out.var[column] = np.array(["" if v is None or v != v else str(v) for v in values], object)
     out.var["ensembl_id"] = np.array([name.split(".")[0] for name in out.var["ensembl_id"]], object)
     problems += add_extras(row, data, out, files, place)
+    problems += apply_label_map(row, out, files, place)
     if problems:
         raise ContractError(problems)
     out.X = sparse.csr_matrix(X).astype(np.float32)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from sceval.data import needs_annotation
 from sceval.data.perturbations import parts_of
 
 Card = dict[str, Any]
@@ -151,7 +152,7 @@ def _by_type(card: Card) -> str:
 def _inter(card: Card) -> str:
     if card.get("query_is_spatial"):
         return "its query dataset holds spots of several cells, not cells to annotate"
-    if card["n_batches"] < 2 and not card["query"]:
+    if card["n_batches"] < 2 and (not card["query"] or needs_annotation.other_organism(card)):
         return "whole batches are held out, and the dataset has fewer than two and names no query dataset"
     return ""
 
@@ -201,6 +202,7 @@ def _spots(card: Card) -> str:
 
 SPLIT_NEEDS: dict[tuple[str, str], Callable[[Card], str]] = {
     ("cell_type_annotation", "inter"): _inter,
+    **needs_annotation.SPLITS,
     ("gene_network", "halves"): _halves,
     ("gene_network", "by_type"): _by_type,
     ("perturbation", "unseen_perturbation"): _singles,

@@ -16,7 +16,7 @@ from sceval.contract.tasks import TASKS as TASK_CARDS
 TASKS = tuple(TASK_CARDS)
 """Tasks that this version runs."""
 
-FILE_COLUMNS = ("gene_sets", "network")
+FILE_COLUMNS = ("gene_sets", "network", "label_map")
 """Columns of the datasets sheet that name a further file."""
 
 KINDS = ("model", "baseline", "negative_control", "positive_control")
@@ -60,6 +60,7 @@ DATASETS = (
     Column("context_key", "Column of obs with the cell type or line in which a perturbation was done."),
     Column("gene_sets", "File of gene classes (TSV `gene`, `class`, perhaps `family`; or GMT), or `embedded:NAME`."),
     Column("network", "File of true edges (TSV `source`, `target`), or `embedded:NAME`."),
+    Column("label_map", "File of labels (TSV `from`, `to`) that brings the labels to the names of another dataset."),
     Column("tasks", "Tasks, separated by `;`; all that apply where empty.", choices=TASKS, many=True),
     Column("query", "Dataset id: its cells are the test part of `inter`, its spots are imputed in `spatial`."),
     Column("title", "Name for people."),

@@ -93,3 +93,70 @@ def from_query(labels: np.ndarray, is_query: np.ndarray, seed: int) -> np.ndarra
     part = np.where(is_query, "test", "train").astype(object)
     part[known] = _with_validation(part[known], labels[known], np.random.default_rng(seed))
     return part
+
+
+BUDGETS = (5, 20, 50)
+"""Labelled cells of each type in the `few_N` splits."""
+
+UNSEEN_TYPES, MOST_UNSEEN = 0.2, 0.4
+"""Share of the types that `unseen_type` holds out, and the largest share of the labelled cells that they may make."""
+
+LEAST_UNSEEN = 20
+"""Cells of a type that may be held out: fewer would not carry a ranking."""
+
+
+def few_shot(labels: np.ndarray, seed: int, budget: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the part of each cell (n,), and which cells show their label: `budget` of each type at most.
+
+    The test part is that of `intra` with the same seed, and a larger budget holds the cells of a smaller one, so that
+    scores over budgets are one curve. A tenth of the labelled cells is the validation part, drawn anew; reference
+    cells beyond the budget stay in the training part without a label.
+    """
+    part = intra(labels, seed)
+    rng = np.random.default_rng([seed, 1])
+    known = np.array([label is not None for label in labels])
+    reference = np.flatnonzero(known & (part != "test"))
+    shown = np.zeros(len(labels), bool)
+    for label in sorted(set(labels[reference])):
+        shown[rng.permutation(reference[labels[reference] == label])[:budget]] = True
+    part[part != "test"] = "train"
+    part[shown] = _with_validation(part[shown], labels[shown], rng)
+    return part, shown
+
+
+def may_be_unseen(cells_per_type: dict[str, int]) -> list[str]:
+    """Return the types that `unseen_type` may hold out, sorted: large enough, and not most of the cells."""
+    total = max(sum(cells_per_type.values()), 1)
+    return sorted(name for name, n in cells_per_type.items() if n >= LEAST_UNSEEN and n / total <= MOST_UNSEEN)
+
+
+def unseen_type(labels: np.ndarray, seed: int) -> tuple[np.ndarray, list[str]]:
+    """Return the part of each cell (n,) where whole types are test beside 30 % of the others, and the held types.
+
+    Types are taken in an order drawn by the seed until they are a fifth of all types (at least one); one that would
+    bring their cells above `MOST_UNSEEN` of the labelled ones is passed over.
+
+    Raises
+    ------
+    ValueError
+        If no type can be held out, or fewer than two would be left.
+    """
+    known = np.array([label is not None for label in labels])
+    names, counts = np.unique(labels[known].astype(str), return_counts=True)
+    sizes = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    eligible = may_be_unseen(sizes)
+    if not eligible or len(names) < 3:
+        msg = (
+            f"{len(eligible)} of {len(names)} types have {LEAST_UNSEEN} cells and at most {MOST_UNSEEN:.0%} of all; "
+            "one such type is needed, and two others to learn"
+        )
+        raise ValueError(msg)
+    wanted = min(max(1, round(UNSEEN_TYPES * len(names))), len(names) - 2)
+    order = np.random.default_rng([seed, 2]).permutation(np.array(eligible, object))
+    held: list[str] = []
+    for name in order:
+        if len(held) < wanted and sum(sizes[other] for other in (*held, name)) <= MOST_UNSEEN * known.sum():
+            held.append(str(name))
+    part = intra(labels, seed)
+    part[known & np.isin(labels.astype(str), held)] = "test"
+    return part, sorted(held)

@@ -11,11 +11,10 @@ import numpy as np
 from sceval.contract import CellFile, ContractError, Problem
 from sceval.data.dataset import check_dataset, read_dataset
 from sceval.data.extras import card_of_extras
+from sceval.data.genes import Genes
+from sceval.data.joining import LEAST_SHARED_GENES
 from sceval.data.needs import LEAST_SPATIAL_GENES, lacking
 from sceval.data.sheets import FILE_COLUMNS, Sheet, nearest
-
-LEAST_SHARED_GENES = 50
-"""Genes that a query dataset must share with its reference."""
 
 
 def _counts(values: np.ndarray | None) -> dict[str, int]:
@@ -62,6 +61,22 @@ def task_problems(card: dict[str, Any], task: str, sheet: str) -> list[Problem]:
     ]
 
 
+def _orthologue_problems(card: dict[str, Any], query: dict[str, Any], where: str) -> list[Problem]:
+    """Return why two datasets of different organisms cannot be joined by orthologues."""
+    from sceval.data.joining import shared_by_orthologue
+
+    genes = [
+        Genes(one["gene_symbols"], [name or None for name in one["ensembl_ids"]], one["organism"])
+        for one in (card, query)
+    ]
+    shared = len(shared_by_orthologue(*genes).reference)
+    if shared >= LEAST_SHARED_GENES:
+        return []
+    found = f"{query['dataset']!r} ({query['organism']}), which shares {shared} genes by orthologue with "
+    found += f"{card['dataset']!r} ({card['organism']})"
+    return [Problem(where, found, f"at least {LEAST_SHARED_GENES} (are gene symbols given?)")]
+
+
 def query_problems(cards: list[dict[str, Any]], genes: dict[str, set[str]], sheet: str) -> list[Problem]:
     """Return why a query dataset cannot be the test part of the dataset that names it.
 
@@ -81,10 +96,18 @@ def query_problems(cards: list[dict[str, Any]], genes: dict[str, set[str]], shee
         if query is None:
             continue  # none, unknown or unusable: said elsewhere
         where = f"{sheet}, row {card['row']}, column query"
-        for key in ("organism", "matrix"):
-            if query[key] != card[key]:
-                found = f"{card['query']!r} with {key} {query[key]}"
-                problems.append(Problem(where, found, f"{card[key]}, as in {card['dataset']!r}"))
+        card["query_organism"] = query["organism"]
+        if query["matrix"] != card["matrix"]:
+            found = f"{card['query']!r} with matrix {query['matrix']}"
+            problems.append(Problem(where, found, f"{card['matrix']}, as in {card['dataset']!r}"))
+        if query["organism"] != card["organism"] and query.get("spatial"):
+            found = f"{card['query']!r} with organism {query['organism']}"
+            problems.append(Problem(where, found, f"{card['organism']}, as in {card['dataset']!r}, for spots"))
+        elif query["organism"] != card["organism"]:
+            problems += _orthologue_problems(card, query, where)
+            if not query["n_types"]:
+                problems.append(Problem(where, f"{card['query']!r} without labels", "a label_key, to be scored"))
+            continue
         spots = query.get("spatial", False)
         card["query_is_spatial"] = spots
         if "imputation" in card["tasks"] and not spots:

@@ -20,6 +20,7 @@ ANCHOR_RULES = {
     "blind control / 0": "0: the best blind control by its mean over seeds; 1: zero",
     "blind control / ceiling": "0: the best blind control by its mean over seeds; 1: what the data allow, measured by "
     "the task (see its page)",
+    "floor / 1": "0: measured by the task on the data (for AUPRC the share of positives, which is chance); 1: one",
     "floor / ceiling": "both measured by the task on the data: what no model is needed for, and what the data allow",
     "chance / ceiling": "0: one half, which is chance; 1: what the data allow, measured by the task",
     "chance / 1": "0: one half, which is chance; 1: one",

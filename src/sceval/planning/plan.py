@@ -13,6 +13,7 @@ from typing import Any
 from sceval.contract.tasks import EMBEDDING_TASK, TASKS
 from sceval.contract.verbs import WRITES, output_file
 from sceval.data.needs import split_reason
+from sceval.data.needs_annotation import other_organism
 from sceval.data.sheets import FILE_COLUMNS, file_name
 from sceval.data.validate import task_problems
 from sceval.planning.applicability import (
@@ -124,10 +125,22 @@ class _Planner:
         self.models, self.infos, self.settings = models, infos, settings
         self.plan = Plan()
 
+    def query_of(self, card: dict, split: str) -> dict | None:
+        """Return the card of the dataset that is the test part of a split; None where there is no such dataset."""
+        joined = split == "spatial" or split == ("cross_species" if other_organism(card) else "inter")
+        return self.cards.get(card["query"]) if joined else None
+
+    def seen_by_models(self, card: dict, split: str) -> dict:
+        """Return a card with the genes and the organism of the view: across organisms those of the human dataset."""
+        query = self.query_of(card, split)
+        if query is None or query["organism"] == card["organism"] or card["organism"] == "human":
+            return card
+        return card | {key: query[key] for key in ("organism", "gene_symbols", "ensembl_ids")}
+
     def view(self, card: dict, task: str, split: str, split_seed: int) -> str:
         """Register the view and return its id."""
         view_id = _run_id(card["dataset"], task, f"{split}{split_seed}")
-        query = self.cards.get(card["query"]) if split in ("inter", "spatial") else None
+        query = self.query_of(card, split)
         self.plan.views.setdefault(
             view_id,
             {
@@ -269,13 +282,14 @@ class _Planner:
             if model["kind"] != "negative_control":  # a control of another task is not missed here
                 self.not_applicable("; ".join(dict.fromkeys(reason for *_, reason in outcomes)), *where, regimes[0], 0)
             return
+        seen = self.seen_by_models(card, split)
         for regime, verb, reason in outcomes:
             source = embedding_regime(info, TASKS[task].probes) if verb == TASK_IMAGE_PROBE else regime
             reason = (
                 reason
-                or model_reason(info, model, card, regime)
-                or model_reason(info, model, card, source)
-                or genes_reason(info, entry.get("genes"), card, source, model["params"])
+                or model_reason(info, model, seen, regime)
+                or model_reason(info, model, seen, source)
+                or genes_reason(info, entry.get("genes"), seen, source, model["params"])
             )
             if reason:
                 self.not_applicable(reason, *where, regime, 0)
@@ -297,7 +311,7 @@ class _Planner:
     ) -> None:
         """Plan one run that is applicable."""
         # A query dataset brings cells of its own, embedded with the joined view; all others once for all tasks.
-        own = (split == "inter" and card["query"]) or not TASKS[task].shares_embedding
+        own = self.query_of(card, split) is not None or not TASKS[task].shares_embedding
         place = (task, split, split_seed) if own else (EMBEDDING_TASK, "all", 0)
         probed = TASKS[task].probes
         needs = self.embedding(card, model, info, seed, probed, place) if verb == TASK_IMAGE_PROBE else ""

@@ -20,6 +20,16 @@ _PROBA = {
     "anchors": "prior / 0",
 }
 _HEAD = {"headline": ("cell_type_annotation",)}
+_UNSEEN = {
+    **_CLASS,
+    "group": "unseen types",
+    "needs": ("labels", "confidence of the predictions"),
+    "anchors": "blind control / ceiling",
+}
+_DOUBT = (
+    "Doubt is 1 - confidence (of the output, else its largest probability), and 1 more where the prediction is "
+    "`unassigned`. In the split `unseen_type` alone. "
+)
 _SKLEARN = "definition of scikit-learn"
 _RARE = " Types with fewer than 20 true cells stay out and are listed."
 
@@ -104,4 +114,43 @@ ROWS = (
         "blind_spots": "discrimination: the class frequencies as probabilities are well calibrated.",
         "reference": "Guo et al. 2017 (arXiv 1706.04599)",
     },
+    {
+        **_UNSEEN,
+        **_HEAD,
+        "id": "unseen_auroc",
+        "name": "Unseen types, AUROC",
+        "anchors": "chance / 1",
+        "formula": _DOUBT + "How well doubt ranks cells of types that no reference cell has above the others.",
+        "blind_spots": "whether the labels given are right; a classifier unsure of all rare types looks good.",
+        "reference": "after Zappia et al. 2025, Nature Methods 22:834 (unseen populations)",
+    },
+    {
+        **_UNSEEN,
+        "id": "unseen_auprc",
+        "name": "Unseen types, AUPRC",
+        "anchors": "floor / 1",
+        "formula": _DOUBT + "Average precision of the same ranking.",
+        "blind_spots": "as `unseen_auroc`; depends on how many cells are of unseen types.",
+        "reference": "after Zappia et al. 2025",
+    },
+    {
+        **_UNSEEN,
+        "id": "rejection_auc",
+        "name": "Rejection curve, area",
+        "formula": _DOUBT + "Mean, over m = 1 to n, of the accuracy among the m surest cells; a cell of an unseen "
+        "type is never right; equal doubts in all orders.",
+        "blind_spots": "which of two things it pays for: accuracy, or knowing where it fails.",
+        "reference": "Nadeem et al. 2009; 1 - AURC of Geifman and El-Yaniv 2017 (arXiv 1705.08500)",
+    },
+    *(
+        {
+            **_UNSEEN,
+            "id": f"accuracy_at_{percent}",
+            "name": f"Accuracy of the surest {percent} %",
+            "formula": _DOUBT + f"Height of the rejection curve where the surest {percent} % of the cells are kept.",
+            "blind_spots": "all other thresholds.",
+            "reference": "Nadeem et al. 2009",
+        }
+        for percent in (90, 70, 50)
+    ),
 )
