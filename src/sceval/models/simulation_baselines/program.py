@@ -88,21 +88,20 @@ def simulate(request: Request) -> Simulated:
     X, own = view.X[order], view.obs["cell_type"][order].astype(str)
     home = view.obs["batch"][order].astype(str) if "batch" in view.obs else None
     least = 1 if params["method"] == "bootstrap" else params["least_cells"]
-    parts: list[sparse.csr_matrix] = []
-    rows: list[np.ndarray] = []
-    pooled: dict[tuple[str, str], list[int]] = {}
-    wanted = zip(types.astype(str), types if batches is None else batches.astype(str), strict=True)
-    for row, (kind, batch) in enumerate(wanted):
-        inside, of_batch = _learn_from(own, home, kind, None if batches is None else batch, least)
-        pooled.setdefault((kind, batch if of_batch else ""), []).append(row)
-        del inside
-    for (kind, batch), members in sorted(pooled.items()):
-        inside, _ = _learn_from(own, home, kind, batch or None, least)
+    sources: dict[tuple[str, str | None], tuple[np.ndarray, bool]] = {}
+    groups: dict[tuple[str, str], tuple[np.ndarray, list[int]]] = {}
+    for row, kind in enumerate(types.astype(str)):
+        batch = None if batches is None else str(batches[row])
+        if (kind, batch) not in sources:
+            sources[kind, batch] = _learn_from(own, home, kind, batch, least)
+        inside, of_batch = sources[kind, batch]
+        groups.setdefault((kind, batch if of_batch else ""), (inside, []))[1].append(row)
+    parts = []
+    for (kind, batch), (inside, rows) in groups.items():
         rng = np.random.default_rng(derive_seed(request.seed, params["method"], kind, batch))
-        made = METHODS[params["method"]](X[inside].toarray().astype(float), len(members), params, rng)
+        made = METHODS[params["method"]](X[inside].toarray().astype(float), len(rows), params, rng)
         parts.append(negative_binomial.as_csr(made))
-        rows.append(np.array(members))
-    back = np.argsort(np.concatenate(rows))
+    back = np.argsort(np.concatenate([rows for _, rows in groups.values()]))
     return Simulated(sparse.vstack(parts, format="csr")[back], types, batches)
 
 
