@@ -39,8 +39,18 @@ ROWS = (
         **_HEAD,
         "id": "network_auprc",
         "name": "AUPRC",
-        "formula": "Area under the precision-recall points, by trapezoids." + _UNIVERSE,
+        "formula": "Average precision, tied scores as one step." + _UNIVERSE,
         "blind_spots": _BLIND,
+        "reference": "definition of scikit-learn; universe of Pratapa et al. 2020 (BEELINE)",
+    },
+    {
+        **_EDGE,
+        "id": "network_auprc_beeline",
+        "name": "AUPRC, trapezoid",
+        "formula": "Area under the precision-recall points by trapezoids, as BEELINE takes it." + _UNIVERSE,
+        "blind_spots": _BLIND
+        + " Ties: a flood of all edges with one score is drawn as a line from precision 1 and gets "
+        "0.5, and so does a network of ten sure edges. Without ties it equals the AUPRC.",
         "reference": _BEELINE,
     },
     {

@@ -12,7 +12,13 @@ from sceval.metrics.resampling import Plan
 from sceval.tasks.gene_network.edges import Edges
 from sceval.tasks.gene_network.truth import Truth
 
-NAMES = {"auprc": "network_auprc", "auroc": "network_auroc", "epr": "network_epr", "jaccard": "network_edge_jaccard"}
+NAMES = {
+    "auprc": "network_auprc",
+    "auprc_trapezoid": "network_auprc_beeline",
+    "auroc": "network_auroc",
+    "epr": "network_epr",
+    "jaccard": "network_edge_jaccard",
+}
 """Value of `network_values` -> metric."""
 
 
