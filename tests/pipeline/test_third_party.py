@@ -54,7 +54,7 @@ def image(wheels: str) -> Iterator[None]:
 @pytest.mark.timeout(2400)
 def test_a_stranger_passes_as_a_model(pipeline: Pipeline, datasets: Path, tmp_path: Path, image: None) -> None:
     trial = subprocess.run(
-        [sys.executable, "-m", "sceval.contract.trial", "--image", IMAGE], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "sceval.cli.main", "validate-model", IMAGE], capture_output=True, text=True, check=False
     )
     assert trial.returncode == 0, trial.stdout + trial.stderr
 

@@ -11,6 +11,7 @@ from sceval.cli import steps
 from sceval.cli.data import data
 from sceval.cli.docs import docs
 from sceval.cli.pretrain import pretrain
+from sceval.cli.validate_model import validate_model
 from sceval.cli.weights import weights
 
 
@@ -25,6 +26,7 @@ main.add_command(steps.plan)
 main.add_command(steps.collect)
 main.add_command(docs)
 main.add_command(pretrain)
+main.add_command(validate_model)
 main.add_command(weights)
 main.add_command(data)
 
