@@ -22,14 +22,14 @@ class Embedding:
     Attributes
     ----------
     X
-        n x d in the order of the view, NaN rows where impossible.
+        n x d in the order of the view, NaN rows where impossible; None where only one of the others is given.
     corrected
         Corrected expression, n x g in the genes of the view, or None.
     connectivities
         Integrated graph, n x n CSR, or None.
     """
 
-    X: np.ndarray
+    X: np.ndarray | None
     corrected: np.ndarray | None = None
     connectivities: sparse.csr_matrix | None = None
 
@@ -156,7 +156,9 @@ Result = Embedding | Annotation | GeneEmbedding | GeneClasses | Network | Pertur
 
 def write_embedding(path: Path, view: CellFile, embedding: Embedding) -> None:
     """Write a cell embedding, float32, with the cell ids of the view."""
-    out = CellFile(view.obs_names, obsm={"X_emb": np.ascontiguousarray(embedding.X, dtype=np.float32)})
+    out = CellFile(view.obs_names)
+    if embedding.X is not None:
+        out.obsm["X_emb"] = np.ascontiguousarray(embedding.X, dtype=np.float32)
     if embedding.corrected is not None:
         out.var_names = view.var_names
         out.layers["corrected"] = np.ascontiguousarray(embedding.corrected, dtype=np.float32)

@@ -24,6 +24,9 @@ class TaskCard:
         where the task hides cells, so that it must be made from the task's own view.
     heads_alone
         Why regimes that train heads alone make no sense here; empty where they do.
+    labelled
+        Splits that show labels to models that use them in a task where labels are hidden; those models run there alone,
+        and are ranked apart.
     """
 
     id: str
@@ -32,6 +35,7 @@ class TaskCard:
     probes: str = ""
     shares_embedding: bool = True
     heads_alone: str = ""
+    labelled: tuple[str, ...] = ()
 
 
 _HEADS_ALONE = "heads alone would not move the embedding, so the result would be that of the embedding as it is"
@@ -39,7 +43,13 @@ _HEADS_ALONE = "heads alone would not move the embedding, so the result would be
 TASKS = {
     card.id: card
     for card in (
-        TaskCard("batch_integration", ("all",), ("integrate", "embed-cells"), heads_alone=_HEADS_ALONE),
+        TaskCard(
+            "batch_integration",
+            ("all", "with_labels"),
+            ("integrate", "embed-cells"),
+            heads_alone=_HEADS_ALONE,
+            labelled=("with_labels",),
+        ),
         TaskCard(
             "cell_type_annotation",
             ("intra", "inter", "cross_species", "unseen_type", "few_5", "few_20", "few_50"),

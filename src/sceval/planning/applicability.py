@@ -53,6 +53,31 @@ def choose_verb(info: dict[str, Any], verbs: list[str], task: str, regime: str) 
     return "", f"the model has no {' or '.join(card.verbs)} under {regime}"
 
 
+def learns_labels(info: dict[str, Any], params: dict[str, Any], verb: str) -> bool:
+    """Return whether a verb uses labels: always, or because the parameter `use_labels` is on."""
+    return verb in info.get("uses_labels", []) or (
+        "use_labels" in info.get("params", {}) and params.get("use_labels", False) is True
+    )
+
+
+def by_labels(
+    outcomes: list[tuple[str, str, str]], info: dict[str, Any], params: dict[str, Any], task: str, split: str
+) -> list[tuple[str, str, str]]:
+    """Return (regime, verb, reason) where a split shows labels to some models and hides them from the others.
+
+    On a split that shows labels only verbs that use them are left; elsewhere these are not applicable, with the reason.
+    """
+    labelled = TASKS[task].labelled
+    used = [bool(verb) and learns_labels(info, params, verb) for _, verb, _ in outcomes]
+    if split in labelled:
+        return [outcome for outcome, uses in zip(outcomes, used, strict=True) if uses]
+    told = f"it learns from labels, which this split hides: that is the split {labelled[0]}" if labelled else ""
+    return [
+        (regime, "", told) if uses and labelled else (regime, verb, reason)
+        for (regime, verb, reason), uses in zip(outcomes, used, strict=True)
+    ]
+
+
 def model_reason(info: dict[str, Any], row: dict[str, Any], card: dict[str, Any], regime: str) -> str:
     """Return why a model cannot run on a dataset under a regime, or an empty text."""
     if regime in info.get("needs_weights", []) and not row["weights"]:

@@ -18,9 +18,11 @@ from sceval.data.sheets import FILE_COLUMNS, file_name
 from sceval.data.validate import task_problems
 from sceval.planning.applicability import (
     TASK_IMAGE_PROBE,
+    by_labels,
     choose_verb,
     embedding_regime,
     genes_reason,
+    learns_labels,
     model_reason,
     offered_regimes,
 )
@@ -278,7 +280,9 @@ class _Planner:
         wanted = () if model["kind"] == "negative_control" else self.settings.regimes  # anchors are always made
         regimes = [r for r in (model["regimes"] or offered_regimes(info, verbs)) if not wanted or r in wanted]
         outcomes = [(regime, *choose_verb(info, verbs, task, regime)) for regime in regimes]
-        if regimes and not any(verb for _, verb, _ in outcomes):
+        if TASKS[task].labelled and model["kind"] != "negative_control":
+            outcomes = by_labels(outcomes, info, model["params"], task, split)
+        if outcomes and not any(verb for _, verb, _ in outcomes):
             if model["kind"] != "negative_control":  # a control of another task is not missed here
                 self.not_applicable("; ".join(dict.fromkeys(reason for *_, reason in outcomes)), *where, regimes[0], 0)
             return
@@ -327,14 +331,28 @@ class _Planner:
             row = self.row(card, task, split, split_seed, model, "scratch", seed)
             self.executed(row, view_id, "oracle", model, {}, "scratch", seed, needs_solution=True)
 
+    def learns(self, model: dict, task: str) -> bool:
+        """Return whether a model uses labels in a task."""
+        info = self.infos[model["key"]].get("info")
+        verbs = (model["verbs"] or info["verbs"]) if info else []
+        return any(verb in verbs and learns_labels(info, model["params"], verb) for verb in TASKS[task].verbs)
+
     def task(self, card: dict, task: str) -> None:
         """Plan one task on one dataset."""
         lacking = task_problems(card, task, "datasets sheet")
-        splits = TASKS[task].splits
+        splits, labelled = TASKS[task].splits, TASKS[task].labelled
+        named = [split for split in splits if split in self.settings.splits]
+        only = len(splits) - len(labelled) == 1
         for split in splits:
-            if self.settings.splits and split not in self.settings.splits and len(splits) > 1:
+            # A task's only split stays where the restriction is about other tasks.
+            stays = only and not named and split not in labelled
+            if self.settings.splits and split not in self.settings.splits and not stays:
                 continue
             reason = "; ".join(f"found {p.found}, expected {p.expected}" for p in lacking)
+            if split in labelled and not any(self.learns(model, task) for model in self.models):
+                if split not in named:
+                    continue
+                reason = reason or "no model of the sheet learns from labels in this task"
             reason = reason or split_reason(card, task, split)
             seeds = range(1 if split == "all" else self.settings.split_seeds)
             for split_seed in seeds:

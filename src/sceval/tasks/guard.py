@@ -26,15 +26,28 @@ class NotPossible(ValueError):
     """The shared head cannot be had on this dataset, for a reason that is no error of the model."""
 
 
-def _read(kind: str, path: Path) -> CellFile:
+def read_kind(kind: str, path: Path) -> CellFile:
+    """Return an output of a kind.
+
+    Raises
+    ------
+    BadOutput
+        If it breaks its schema.
+    """
     problems = check(kind, path)
     if problems:
         raise BadOutput("; ".join(str(problem).replace(f"{path}", "output", 1) for problem in problems[:3]))
     return h5ad.read(path)
 
 
-def _rows(output: CellFile, wanted: np.ndarray, genes: np.ndarray) -> np.ndarray:
-    """Return for each wanted cell its row in the output."""
+def rows_of(output: CellFile, wanted: np.ndarray, genes: np.ndarray) -> np.ndarray:
+    """Return for each wanted cell its row in the output.
+
+    Raises
+    ------
+    BadOutput
+        If cells are absent, or rows are genes.
+    """
     where = {name: row for row, name in enumerate(output.obs_names)}
     absent = [name for name in wanted if name not in where]
     if not absent:
@@ -56,9 +69,16 @@ def embedding(path: Path, view: CellFile) -> tuple[np.ndarray, list[str]]:
     BadOutput
         If cells are absent or doubled, the matrix is transposed, not finite, constant, or mostly missing.
     """
-    output = _read("cell_embedding", path)
+    return embedding_of(read_kind("cell_embedding", path), view)
+
+
+def embedding_of(output: CellFile, view: CellFile) -> tuple[np.ndarray, list[str]]:
+    """As `embedding`, of an output that is read already."""
+    if "X_emb" not in output.obsm:
+        msg = "output: obsm/X_emb: found nothing; expected n x d, float32, one vector for each cell"
+        raise BadOutput(msg)
     findings = []
-    rows = _rows(output, view.obs_names, view.var_names)
+    rows = rows_of(output, view.obs_names, view.var_names)
     extra = output.n_obs - view.n_obs
     if extra:
         findings.append(f"{extra} cells of the output are not in the view; left out")
@@ -95,8 +115,8 @@ def annotation(path: Path, view: CellFile, wanted: np.ndarray) -> tuple[CellFile
     BadOutput
         If cells are absent or probabilities do not add up to 1.
     """
-    output = _read("annotation", path)
-    rows = _rows(output, wanted, view.var_names)
+    output = read_kind("annotation", path)
+    rows = rows_of(output, wanted, view.var_names)
     findings = []
     known = {label for label in view.obs["cell_type"] if label is not None}
     unknown = sorted(set(output.obs["prediction"]) - known - {"unassigned"})
@@ -136,7 +156,7 @@ def gene_embedding(path: Path, view: CellFile) -> tuple[np.ndarray, list[str]]:
     BadOutput
         If no gene is one of the view's, too many are missing, or values are not finite or constant.
     """
-    output = _read("gene_embedding", path)
+    output = read_kind("gene_embedding", path)
     where = {name: row for row, name in enumerate(output.obs_names)}
     X = np.full((view.n_vars, output.X.shape[1]), np.nan, np.float32)
     here = np.array([name in where for name in view.var_names], bool)
@@ -226,7 +246,7 @@ def perturbed(
     BadOutput
         If a target or a gene is absent, or a value cannot be log1p of CP10k.
     """
-    output = _read("perturbation", path)
+    output = read_kind("perturbation", path)
     columns = {name: column for column, name in enumerate(output.var_names)}
     absent = [name for name in view.var_names if name not in columns]
     if absent:
@@ -277,7 +297,7 @@ def simulated(path: Path, view: CellFile) -> tuple[sparse.csr_matrix, np.ndarray
     BadOutput
         If genes are absent, a type and batch has too few cells, values are no counts, or nothing is above 0.
     """
-    output = _read("simulated", path)
+    output = read_kind("simulated", path)
     columns = {name: column for column, name in enumerate(output.var_names)}
     absent = [name for name in view.var_names if name not in columns]
     if absent:
@@ -325,9 +345,9 @@ def imputed(path: Path, view: CellFile, rows: np.ndarray) -> tuple[np.ndarray, l
     BadOutput
         If cells or genes are absent or doubled, or values are negative or not finite.
     """
-    output = _read("imputed", path)
+    output = read_kind("imputed", path)
     wanted = view.obs_names[rows]
-    places = _rows(output, wanted, view.var_names)
+    places = rows_of(output, wanted, view.var_names)
     where = {name: column for column, name in enumerate(output.var_names)}
     absent = [name for name in view.var_names if name not in where]
     if absent:

@@ -10,10 +10,12 @@ from sceval.metrics.declarations import (
     integration,
     perturbation,
     simulation,
+    structure,
 )
 
 ROWS = (
     *integration.ROWS,
+    *structure.ROWS,
     *annotation.ROWS,
     *gene_function.ROWS,
     *gene_network.ROWS,
