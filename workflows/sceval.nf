@@ -64,7 +64,7 @@ workflow SCEVAL {
     main:
     def folder = sheet.parent
     def rows = sheet.exists() ? sheet.splitCsv(header: true, quote: '"', strip: true) : []
-    def paths = rows.collectMany { row -> [row.path ?: '', row.gene_sets ?: '', row.network ?: '', row.label_map ?: ''] }.unique().findAll { path -> path && !path.startsWith('embedded:') && find_file(path, folder).exists() }
+    def paths = rows.collectMany { row -> [row.path ?: '', row.gene_sets ?: '', row.network ?: '', row.second ?: '', row.gene_positions ?: '', row.label_map ?: ''] }.unique().findAll { path -> path && !path.startsWith('embedded:') && find_file(path, folder).exists() }
     def staged = [:]
     paths.eachWithIndex { path, index -> staged[path] = "data${index + 1}/${find_file(path, folder).name}" }
 

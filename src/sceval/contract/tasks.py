@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,9 @@ class TaskCard:
     labelled
         Splits that show labels to models that use them in a task where labels are hidden; those models run there alone,
         and are ranked apart.
+    compared
+        Split -> further views of the same cells: each model or baseline embeds them too, and is scored in that split
+        as a variant of its own (`-VIEW` at its end), so that the differences are paired.
     """
 
     id: str
@@ -36,6 +39,7 @@ class TaskCard:
     shares_embedding: bool = True
     heads_alone: str = ""
     labelled: tuple[str, ...] = ()
+    compared: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 _HEADS_ALONE = "heads alone would not move the embedding, so the result would be that of the embedding as it is"
@@ -51,13 +55,20 @@ TASKS = {
             labelled=("with_labels",),
         ),
         TaskCard(
+            "multiomic_integration",
+            ("unpaired", "unpaired_labels", "paired", "mosaic"),
+            ("integrate", "embed-cells"),
+            heads_alone=_HEADS_ALONE,
+            labelled=("unpaired_labels",),
+            compared={"paired": ("rna_only", "other_only")},
+        ),
+        TaskCard(
             "cell_type_annotation",
             ("intra", "inter", "cross_species", "unseen_type", "few_5", "few_20", "few_50"),
             ("annotate",),
             probes="embed-cells",
         ),
         TaskCard("gene_function", ("genes", "families"), ("classify-genes",), probes="embed-genes"),
-        TaskCard("gene_network", ("all", "halves", "by_type"), ("infer-network",), probes="embed-genes"),
         TaskCard(
             "perturbation",
             ("unseen_perturbation", "unseen_combination", "unseen_context"),
@@ -66,6 +77,7 @@ TASKS = {
             shares_embedding=False,
         ),
         TaskCard("imputation", ("thinning", "masked", "spatial"), ("impute",)),
+        TaskCard("gene_network", ("all", "halves", "by_type"), ("infer-network",), probes="embed-genes"),
         TaskCard("simulation", ("thirds",), ("simulate",)),
     )
 }

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from sceval.contract import CellFile, ContractError, Problem, h5ad
+from sceval.contract import CellFile, ContractError, Problem, h5ad, h5mu
 from sceval.contract.checks import counts, finite, nonnegative
 from sceval.data import embedded
 from sceval.data.extras import add_extras
 from sceval.data.label_map import apply_label_map
+from sceval.data.second_modality import add_second, read_h5mu
 from sceval.data.sheets import nearest
 
 MISSING = {"", "nan", "NaN", "NA", "N/A", "None", "none", "null", "<NA>"}
@@ -24,7 +25,9 @@ UNASSIGNED = "unassigned"
 
 
 def _read_file(path: Path) -> CellFile:
-    """Read any AnnData file; formats before anndata 0.8 through anndata itself."""
+    """Read any AnnData file, or the RNA of a MuData file; formats before anndata 0.8 through anndata itself."""
+    if h5mu.is_h5mu(path):
+        return read_h5mu(path)
     if h5ad.is_encoded(path):
         return h5ad.read(path)
     try:
@@ -93,12 +96,14 @@ def read_dataset(
             raise ContractError([Problem(f"{place}, column path", repr(row["path"]), expected)]) from error
     else:
         if path is None or not path.is_file():
-            raise ContractError([Problem(f"{place}, column path", f"no file {row['path']}", "an .h5ad file")])
+            expected = "an .h5ad or .h5mu file"
+            raise ContractError([Problem(f"{place}, column path", f"no file {row['path']}", expected)])
         try:
             data = _read_file(path)
         except (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
             found = f"{row['path']}, which cannot be read ({error})"
-            raise ContractError([Problem(f"{place}, column path", found, "an AnnData file (.h5ad)")]) from error
+            expected = "an AnnData (.h5ad) or MuData file (.h5mu)"
+            raise ContractError([Problem(f"{place}, column path", found, expected)]) from error
     return _as_dataset(row, data, place, files or {})
 
 
@@ -136,6 +141,7 @@ def _as_dataset(row: dict[str, Any], data: CellFile, place: str, files: dict[str
     out.var["ensembl_id"] = np.array([name.split(".")[0] for name in out.var["ensembl_id"]], object)
     problems += add_extras(row, data, out, files, place)
     problems += apply_label_map(row, out, files, place)
+    problems += add_second(row, data, out, files, place)
     if problems:
         raise ContractError(problems)
     out.X = sparse.csr_matrix(X).astype(np.float32)

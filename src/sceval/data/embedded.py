@@ -17,6 +17,7 @@ from scipy import sparse
 
 from sceval.contract import CellFile
 from sceval.data.planted import plant_batches
+from sceval.data.planted_multiome import plant_multiome
 from sceval.data.planted_network import plant_network
 from sceval.data.planted_perturbations import plant_perturbations
 from sceval.data.planted_spatial import plant_spatial
@@ -33,7 +34,14 @@ STRENGTHS = (0.0, 0.25, 0.5, 1.0)
 
 def names() -> list[str]:
     """Return the names that may follow `embedded:` in the datasets sheet."""
-    return ["pbmc68k_lanes", "pbmc68k_network", "pbmc68k_perturbed", "pbmc68k_spatial", *(f"pbmc68k_planted_{s:g}" for s in STRENGTHS)]
+    return [
+        "pbmc68k_lanes",
+        "pbmc68k_multiome",
+        "pbmc68k_network",
+        "pbmc68k_perturbed",
+        "pbmc68k_spatial",
+        *(f"pbmc68k_planted_{strength:g}" for strength in STRENGTHS),
+    ]
 
 
 def _file() -> Path:
@@ -103,6 +111,8 @@ def load(name: str) -> CellFile:
         msg = f"no embedded dataset {name!r}; there are {', '.join(names())}"
         raise KeyError(msg)
     cells = pbmc68k()
+    if name == "pbmc68k_multiome":
+        return plant_multiome(cells)
     if name == "pbmc68k_network":
         return plant_network(cells)
     if name == "pbmc68k_perturbed":

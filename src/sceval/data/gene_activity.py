@@ -38,7 +38,7 @@ def parse_peaks(names: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
 
 
 def read_positions(path: Path) -> dict[str, np.ndarray]:
-    """Read gene positions: a TSV (may be gzipped) with `chrom`, `start`, `end`, `strand`, `symbol`, perhaps `ensembl_id`.
+    """Read gene positions: a TSV, perhaps gzipped, with `chrom`, `start`, `end`, `strand`, `symbol` (and `ensembl_id`).
 
     Starts are 0-based; the gene starts at `start` on the strand + and at `end` on -.
 
@@ -112,8 +112,8 @@ def peak_map(
     positions
         Table of `read_positions`; a gene with several rows has all their regions.
     genes
-        `ids`, `symbols` and `ensembl` of the genes (g): a row of the table belongs to a gene by its Ensembl id where both
-        have one, else by symbol or id.
+        `ids`, `symbols` and `ensembl` of the genes (g): a row of the table belongs to a gene by its Ensembl id where
+        both have one, else by symbol or id.
     rule
         See `regions`.
     """

@@ -126,8 +126,25 @@ def _simulated(card: Card) -> list[Need]:
     return needs
 
 
+LEAST_SHARED = 5
+"""Genes of the RNA that the second modality must tell of for the split in one gene space."""
+
+LEAST_PAIRS = 50
+"""Cells with both modalities that the paired splits need."""
+
+
+def _second(card: Card) -> list[Need]:
+    if "second" not in card:
+        expected = "a second modality (an .h5mu file, or the columns second or proteins)"
+        return [Need("second", "RNA alone", expected)]
+    if card["matrix"] != "counts":
+        return [Need("matrix", card["matrix"], "raw counts of the RNA")]
+    return []
+
+
 NEEDS: dict[str, tuple[Callable[[Card], list[Need]], ...]] = {
     "batch_integration": (_batches, _types),
+    "multiomic_integration": (_second, _types),
     "cell_type_annotation": (_types,),
     "gene_function": (_gene_classes,),
     "gene_network": (_network_or_sets,),
@@ -200,7 +217,25 @@ def _spots(card: Card) -> str:
     return "genes of spots are predicted from single cells, and the row names no query dataset with spots"
 
 
+def _one_gene_space(card: Card) -> str:
+    if card["genes_of_second"] >= LEAST_SHARED:
+        return ""
+    told = f"{card['genes_of_second']} genes of the RNA are told of by the second modality; at least {LEAST_SHARED}"
+    if card["second"] == "atac" and not card["gene_positions"]:
+        return f"peaks become gene activity by a map, and the row names no gene_positions ({told})"
+    return told
+
+
+def _pairs(card: Card) -> str:
+    found = f"{card['pairs']} cells are in both modalities by their ids; at least {LEAST_PAIRS}"
+    return "" if card["pairs"] >= LEAST_PAIRS else f"pairs are needed: {found} (unpaired data have the split unpaired)"
+
+
 SPLIT_NEEDS: dict[tuple[str, str], Callable[[Card], str]] = {
+    ("multiomic_integration", "unpaired"): _one_gene_space,
+    ("multiomic_integration", "unpaired_labels"): _one_gene_space,
+    ("multiomic_integration", "paired"): _pairs,
+    ("multiomic_integration", "mosaic"): _pairs,
     ("cell_type_annotation", "inter"): _inter,
     **needs_annotation.SPLITS,
     ("gene_network", "halves"): _halves,

@@ -1,8 +1,8 @@
 """A second modality planted on real cells: peaks at real gene positions, whose counts follow other cells' RNA.
 
-Accessibility of a cell follows the expression of the cells most like it, not its own: so its noise is its own, and a pair
-can only be matched by the state that both share. One factor, a coin for each cell, opens peaks and is nowhere in the
-RNA: without it the second modality could never add anything.
+Accessibility of a cell follows the expression of the cells most like it, not its own: so its noise is its own, and a
+pair can only be matched by the state that both share. One factor, a coin for each cell, opens peaks and is nowhere in
+the RNA: without it the second modality could never add anything.
 """
 
 from __future__ import annotations
@@ -26,11 +26,17 @@ COMPONENTS = 20
 DISTAL = 300
 """Peaks far from every gene of the map: they tell of no gene."""
 
-FRAGMENTS = 1500.0
+UNLINKED = 0.5
+"""Share of the genes whose peaks do not follow their expression, as is usual in real data."""
+
+FRAGMENTS = 800.0
 """Median of a cell's expected counts over all peaks."""
 
 DEPTH_SPREAD = 0.35
 """Standard deviation of the natural logarithm of a cell's depth, drawn apart from the depth of its RNA."""
+
+PROMOTER, BODY = 0.8, 0.4
+"""Powers of the relative expression that peaks of linked genes follow, at the start and inside."""
 
 FACTOR_PEAKS = 120
 """Peaks that the factor opens, half of them distal."""
@@ -59,18 +65,19 @@ def smoothed(X: sparse.csr_matrix) -> np.ndarray:
 def _peaks(table: dict[str, np.ndarray], rng: np.random.Generator) -> tuple[list[str], list[int], list[float]]:
     """Return names, the row of the table (-1: distal) and how closely a peak follows its gene."""
     names, rows, power = [], [], []
+    follows = rng.random(len(table["start"])) >= UNLINKED
     for row, (chrom, start, end, strand) in enumerate(
         zip(*(table[key] for key in ("chrom", "start", "end", "strand")), strict=True)
     ):
         begin = start if strand != "-" else end
         names.append(f"{chrom}:{max(begin - 400, 0)}-{begin + 400}")
         rows.append(row)
-        power.append(1.0)
+        power.append(PROMOTER * follows[row])
         if end - start > 6000:
             middle = (start + end) // 2 + int(rng.integers(-1000, 1000))
             names.append(f"{chrom}:{middle - 300}-{middle + 300}")
             rows.append(row)
-            power.append(0.5)
+            power.append(BODY * follows[row])
     first = table["end"].max() + 1_000_000
     for number in range(DISTAL):
         low = int(first + number * 10_000)
@@ -83,9 +90,9 @@ def _peaks(table: dict[str, np.ndarray], rng: np.random.Generator) -> tuple[list
 def plant_multiome(cells: CellFile, seed: int = 0) -> CellFile:
     """Return the cells with `uns['second']` (peaks x cells, counts), `uns['gene_positions']` and `obs['factor']`.
 
-    The expected count of a peak is base x (0.2 + 0.8 relative smoothed expression of its gene) to the power 1 (promoter)
-    or 0.5 (inside the gene), times `FACTOR` where the cell has the factor and the peak is opened by it, times the cell's
-    depth; counts are Poisson draws.
+    The expected count of a peak is base x (0.2 + 0.8 relative smoothed expression of its gene) to the power `PROMOTER`
+    or `BODY` (0 where the gene is not linked), times `FACTOR` where the cell has the factor and it opens the peak,
+    times the cell's depth; counts are Poisson draws.
 
     Parameters
     ----------

@@ -144,6 +144,8 @@ def add_second(row: dict[str, Any], raw: CellFile, data: CellFile, files: dict[s
         text = [None if v is None or v != v else str(v).strip() for v in labels]
         out.obs["cell_type"] = np.array([v if v else None for v in text], object)
     data.uns["second"] = out
+    if "factor" in raw.obs and row["path"].startswith("embedded:"):
+        data.obs["factor"] = raw.obs["factor"]
     return []
 
 

@@ -16,7 +16,7 @@ from sceval.contract.tasks import TASKS as TASK_CARDS
 TASKS = tuple(TASK_CARDS)
 """Tasks that this version runs."""
 
-FILE_COLUMNS = ("gene_sets", "network", "label_map")
+FILE_COLUMNS = ("gene_sets", "network", "second", "gene_positions", "label_map")
 """Columns of the datasets sheet that name a further file."""
 
 KINDS = ("model", "baseline", "negative_control", "positive_control")
@@ -47,7 +47,7 @@ class Column:
 
 DATASETS = (
     Column("dataset", "Id: letters, digits, `_`, `-`, `.`.", required=True),
-    Column("path", "File (.h5ad), or `embedded:NAME`.", required=True),
+    Column("path", "File (.h5ad, or .h5mu with RNA and one other), or `embedded:NAME`.", required=True),
     Column("batch_key", "Column of obs with the batch."),
     Column("label_key", "Column of obs with the cell type."),
     Column("organism", "Organism.", default="human", choices=ORGANISMS),
@@ -60,6 +60,9 @@ DATASETS = (
     Column("context_key", "Column of obs with the cell type or line in which a perturbation was done."),
     Column("gene_sets", "File of gene classes (TSV `gene`, `class`, perhaps `family`; or GMT), or `embedded:NAME`."),
     Column("network", "File of true edges (TSV `source`, `target`), or `embedded:NAME`."),
+    Column("second", "File (.h5ad) of the second modality: peaks or proteins of these cells, or of others."),
+    Column("proteins", "Key of obsm with protein counts: a data frame, or a matrix with names in `uns/KEY_names`."),
+    Column("gene_positions", "File of gene positions (TSV `chrom`, `start`, `end`, `strand`, `symbol`), for peaks."),
     Column("label_map", "File of labels (TSV `from`, `to`) that brings the labels to the names of another dataset."),
     Column("tasks", "Tasks, separated by `;`; all that apply where empty.", choices=TASKS, many=True),
     Column("query", "Dataset id: its cells are the test part of `inter`, its spots are imputed in `spatial`."),

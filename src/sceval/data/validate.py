@@ -14,6 +14,7 @@ from sceval.data.extras import card_of_extras
 from sceval.data.genes import Genes
 from sceval.data.joining import LEAST_SHARED_GENES
 from sceval.data.needs import LEAST_SPATIAL_GENES, lacking
+from sceval.data.second_modality import card_of_second
 from sceval.data.sheets import FILE_COLUMNS, Sheet, nearest
 
 
@@ -49,6 +50,7 @@ def dataset_card(row: dict[str, Any], data: CellFile) -> dict[str, Any]:
             "ensembl_ids": [str(name) for name in data.var["ensembl_id"]],
         }
         | card_of_extras(data)
+        | card_of_second(data)
     )
 
 

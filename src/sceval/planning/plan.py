@@ -29,10 +29,13 @@ from sceval.planning.applicability import (
 
 READING_COLUMNS = (
     *("path", "batch_key", "label_key", "organism", "matrix", "layer", "gene_symbol", "ensembl_id"),
-    *("perturbation_key", "control", "context_key"),
+    *("perturbation_key", "control", "context_key", "proteins"),
     *FILE_COLUMNS,
 )
 """Columns of the datasets sheet that decide how a dataset is read."""
+
+RANKED = ("model", "baseline")
+"""Kinds of rows whose runs are compared over views."""
 
 TWO_CORES_FROM = 4000
 """Cells from which scoring keeps a second core busy; below, two groups side by side are faster."""
@@ -322,6 +325,18 @@ class _Planner:
         view_id = self.view(card, task, split, split_seed)
         row = self.row(card, task, split, split_seed, model, regime, seed)
         self.executed(row, view_id, verb, model, info, regime, seed, needs=needs)
+        for other in TASKS[task].compared.get(split, ()) if model["kind"] in RANKED else ():
+            self.compared_run((card, task, split, split_seed), other, model, info, regime, verb, seed)
+
+    def compared_run(
+        self, place: tuple, other: str, model: dict, info: dict, regime: str, verb: str, seed: int
+    ) -> None:
+        """Plan the same run on another view of the same cells, scored beside it as a variant of its own."""
+        card, task, _split, split_seed = place
+        row = self.row(*place, model, regime, seed)
+        row["variant"] += f"-{other}"
+        row["run_id"] = _run_id(card["dataset"], task, f"{row['split']}{split_seed}", row["variant"], f"s{seed}")
+        self.executed(row, self.view(card, task, other, split_seed), verb, model, info, regime, seed)
 
     def oracle(self, card: dict, task: str, split: str, split_seed: int) -> None:
         """Plan the positive control: it reads the solution, in the image of the task."""

@@ -8,6 +8,7 @@ from sceval.metrics.declarations import (
     gene_network,
     imputation,
     integration,
+    multiomic,
     perturbation,
     simulation,
     structure,
@@ -15,11 +16,12 @@ from sceval.metrics.declarations import (
 
 ROWS = (
     *integration.ROWS,
+    *multiomic.ROWS,
     *structure.ROWS,
     *annotation.ROWS,
     *gene_function.ROWS,
     *gene_network.ROWS,
     *perturbation.ROWS,
-    *imputation.ROWS,
     *simulation.ROWS,
+    *imputation.ROWS,
 )

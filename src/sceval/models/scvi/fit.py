@@ -126,6 +126,7 @@ def train(
     batch_size: int,
     monitor: str = "elbo_validation",
     callbacks: Sequence[Any] = (),
+    own_stopping: bool = False,
     **options: Any,
 ) -> None:
     """Train a model of scvi-tools and leave it with the weights of its best epoch.
@@ -136,6 +137,8 @@ def train(
         Positions of training and of held-out cells in the model's AnnData.
     name
         Prefix of what goes into the facts: epochs, best epoch, best value.
+    own_stopping
+        Whether the model itself decides what it watches to end early and how long it waits, so that it cannot be told.
 
     Raises
     ------
@@ -143,6 +146,7 @@ def train(
         If no epoch gave a finite value.
     """
     keeper = _keeper(monitor)
+    stopping = {} if own_stopping else {"early_stopping_monitor": monitor, "early_stopping_patience": patience}
     with tempfile.TemporaryDirectory() as folder:
         model.train(
             max_epochs=epochs,
@@ -150,8 +154,6 @@ def train(
             accelerator="gpu" if request.facts["device"] == "cuda" else "cpu",
             devices=1,
             early_stopping=True,
-            early_stopping_monitor=monitor,
-            early_stopping_patience=patience,
             datasplitter_kwargs={"external_indexing": [*split, np.empty(0, int)]},
             plan_kwargs={"lr": request.params["lr"]},
             callbacks=[keeper, *callbacks],
@@ -159,6 +161,7 @@ def train(
             enable_checkpointing=False,
             enable_model_summary=False,
             default_root_dir=folder,
+            **stopping,
             **options,
         )
     if keeper.state is None:

@@ -1,0 +1,1 @@
+"""Simple baselines of multi-omic integration: concatenated components, CCA, components scaled by modality."""

@@ -1,0 +1,1 @@
+"""MultiVI and totalVI: variational autoencoders of two modalities, by the package scvi-tools."""
