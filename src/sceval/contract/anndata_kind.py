@@ -9,9 +9,10 @@ import numpy as np
 from scipy import sparse
 
 from sceval.contract import h5ad
-from sceval.contract.checks import CHECKS
+from sceval.contract.checks import CHECKS, Finding
 from sceval.contract.errors import ContractError, Problem
 from sceval.contract.h5ad import CellFile
+from sceval.contract.rows import CsrRows
 from sceval.contract.schema import SCHEMA_VERSION, load
 
 
@@ -34,7 +35,8 @@ def _slot(cells: CellFile, name: str) -> Any:
 def _wrong_type(value: Any, slot: dict[str, Any]) -> str | None:
     expected = slot["type"]
     if expected == "csr":
-        return None if sparse.issparse(value) and value.dtype.kind in "fiu" else f"{type(value).__name__}"
+        ok = (sparse.issparse(value) or isinstance(value, CsrRows)) and value.dtype.kind in "fiu"
+        return None if ok else f"{type(value).__name__}"
     if expected == "dense":
         ok = isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "fiu"
         if ok and slot.get("dtype") and value.dtype != np.dtype(slot["dtype"]):
@@ -99,11 +101,22 @@ def _check_slot(where: str, cells: CellFile, slot: dict[str, Any]) -> list[Probl
     for name in slot.get("checks", []):
         if name == "counts" and _slot(cells, "uns/sceval/matrix") == "lognorm":
             continue
-        finding = CHECKS[name](value)
+        finding = _find(name, value)
         if finding:
             problems.append(Problem(where, *finding))
             break  # one message for one slot: a NaN would fail the next checks too
     return problems
+
+
+def _find(name: str, value: Any) -> Finding:
+    """Return what a check finds; in rows that stay in the file, what it finds in the first block that has any."""
+    if not isinstance(value, CsrRows):
+        return CHECKS[name](value)
+    for start, block in value.blocks():
+        finding = CHECKS[name](block, first_row=start)
+        if finding:
+            return f"{finding[0]} (later rows than {start + block.shape[0] - 1} were not looked at)", finding[1]
+    return None
 
 
 def _check_shapes(cells: CellFile, path: Path | str) -> list[Problem]:
@@ -136,12 +149,12 @@ def check_cells(kind: str, cells: CellFile, path: Path | str) -> list[Problem]:
     return problems
 
 
-def _load(kind: str, path: Path | str) -> tuple[list[Problem], CellFile | None]:
+def _load(kind: str, path: Path | str, lazy_above: int | None = None) -> tuple[list[Problem], CellFile | None]:
     """Read a file once; return its problems and, where it could be read at all, its content."""
     try:
         if not h5ad.is_encoded(path):
             return [Problem(str(path), "no data frame `obs` of encoding 0.2.0", "a file of anndata 0.8 or later")], None
-        cells = h5ad.read(path)
+        cells = h5ad.read(path, lazy_above=lazy_above)
     except FileNotFoundError:
         return [Problem(str(path), "no such file", f"a {kind} file")], None
     except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
@@ -154,15 +167,15 @@ def check(kind: str, path: Path | str) -> list[Problem]:
     return _load(kind, path)[0]
 
 
-def read(kind: str, path: Path | str) -> CellFile:
-    """Read and check a file.
+def read(kind: str, path: Path | str, *, lazy_above: int | None = None) -> CellFile:
+    """Read and check a file; a CSR `X` of more stored values than `lazy_above` stays in it (`rows.CsrRows`).
 
     Raises
     ------
     ContractError
         With every problem of the file.
     """
-    problems, cells = _load(kind, path)
+    problems, cells = _load(kind, path, lazy_above)
     if problems or cells is None:
         raise ContractError(problems)
     return cells

@@ -14,41 +14,44 @@ def _data(values: np.ndarray | sparse.csr_matrix) -> np.ndarray:
     return values.data if sparse.issparse(values) else np.asarray(values)
 
 
-def _place(values: np.ndarray | sparse.csr_matrix, bad: np.ndarray) -> str:
-    """Row (and column) of the first bad entry, counted from 0."""
+def _place(values: np.ndarray | sparse.csr_matrix, bad: np.ndarray, first_row: int = 0) -> str:
+    """Row (and column) of the first bad entry, counted from 0; `first_row` is that of the first row of `values`."""
     first = int(np.argmax(bad.ravel()))
     if sparse.issparse(values):
         row = int(np.searchsorted(values.indptr, first, side="right")) - 1
-        return f"row {row}, column {int(values.indices[first])}"
+        return f"row {first_row + row}, column {int(values.indices[first])}"
     return ", ".join(
         f"{name} {index}" for name, index in zip(("row", "column"), np.unravel_index(first, bad.shape), strict=False)
     )
 
 
-def finite(values: np.ndarray | sparse.csr_matrix) -> Finding:
+def finite(values: np.ndarray | sparse.csr_matrix, first_row: int = 0) -> Finding:
     """No NaN and no infinity."""
     data = _data(values)
     bad = ~np.isfinite(data)
     return (
-        (f"{int(bad.sum())} values that are NaN or infinite, first at {_place(values, bad)}", "finite numbers")
+        (
+            f"{int(bad.sum())} values that are NaN or infinite, first at {_place(values, bad, first_row)}",
+            "finite numbers",
+        )
         if bad.any()
         else None
     )
 
 
-def nonnegative(values: np.ndarray | sparse.csr_matrix) -> Finding:
+def nonnegative(values: np.ndarray | sparse.csr_matrix, first_row: int = 0) -> Finding:
     """No negative number."""
     data = _data(values)
     bad = data < 0
     if not bad.any():
         return None
     return (
-        f"{int(bad.sum())} negative values, first {data[bad].ravel()[0]:g} at {_place(values, bad)}",
+        f"{int(bad.sum())} negative values, first {data[bad].ravel()[0]:g} at {_place(values, bad, first_row)}",
         "values of 0 and more",
     )
 
 
-def counts(values: np.ndarray | sparse.csr_matrix) -> Finding:
+def counts(values: np.ndarray | sparse.csr_matrix, first_row: int = 0) -> Finding:
     """Whole numbers; says what the matrix looks like instead."""
     data = _data(values)
     data = data[np.isfinite(data)]

@@ -17,7 +17,9 @@ import h5py
 import numpy as np
 from scipy import sparse
 
-Matrix = np.ndarray | sparse.csr_matrix
+from sceval.contract.rows import CsrRows
+
+Matrix = np.ndarray | sparse.csr_matrix | CsrRows
 
 
 @dataclass
@@ -29,7 +31,7 @@ class CellFile:
     obs_names, var_names
         Ids of cells (n) and genes (g), text.
     X
-        n x g, CSR or dense, or None where the file has none.
+        n x g, CSR (in memory, or rows that stay in the file) or dense, or None where the file has none.
     obs, var
         Columns of length n and g. Text columns are object arrays in which None stands for a missing value.
     layers, obsm, obsp
@@ -114,7 +116,7 @@ def is_encoded(path: Path | str) -> bool:
         )
 
 
-def read(path: Path | str, slots: Iterable[str] | None = None) -> CellFile:
+def read(path: Path | str, slots: Iterable[str] | None = None, *, lazy_above: int | None = None) -> CellFile:
     """Read an AnnData file, or some slots of it.
 
     Parameters
@@ -124,6 +126,8 @@ def read(path: Path | str, slots: Iterable[str] | None = None) -> CellFile:
     slots
         Names among `X`, `layers`, `obsm`, `obsp`, `uns`, or single elements such as `obsm/X_emb`. Indices, `obs` and
         `var` are always read. All where None.
+    lazy_above
+        A CSR `X` of more stored values stays in the file, as `CsrRows`; never where None.
 
     Raises
     ------
@@ -133,10 +137,10 @@ def read(path: Path | str, slots: Iterable[str] | None = None) -> CellFile:
         If it has no `obs` or `var`, or a named element is absent.
     """
     with h5py.File(path, "r") as handle:
-        return read_group(handle, slots)
+        return read_group(handle, slots, lazy_above)
 
 
-def read_group(handle: h5py.Group, slots: Iterable[str] | None = None) -> CellFile:
+def read_group(handle: h5py.Group, slots: Iterable[str] | None = None, lazy_above: int | None = None) -> CellFile:
     """Read AnnData that is a file, or a group of one (a modality of an `.h5mu` file); see `read`."""
     wanted = None if slots is None else set(slots)
     obs_names, obs = read_frame(handle["obs"])
@@ -147,7 +151,10 @@ def read_group(handle: h5py.Group, slots: Iterable[str] | None = None) -> CellFi
         and "X" in handle
         and not (isinstance(handle["X"], h5py.Dataset) and handle["X"].shape is None)
     ):
-        out.X = _read_element(handle["X"])
+        node = handle["X"]
+        csr = node.attrs.get("encoding-type") == "csr_matrix"
+        lazy = csr and lazy_above is not None and node["data"].shape[0] > lazy_above
+        out.X = CsrRows(handle.file.filename, node.name) if lazy else _read_element(node)
     for name in ("layers", "obsm", "obsp", "uns"):
         if name in handle and (wanted is None or name in wanted):
             getattr(out, name).update({key: _read_element(child) for key, child in handle[name].items()})

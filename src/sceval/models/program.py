@@ -23,6 +23,9 @@ from sceval.models.request import Info, NotApplicable, Request, Verb
 NOT_APPLICABLE = 99
 """Exit code of a run that cannot be done for a reason that is not an error."""
 
+STREAM_ABOVE = 50_000_000
+"""Stored values (8 bytes each) above which the matrix of a view stays in its file, for verbs that read it in blocks."""
+
 
 def info_json(info: Info) -> dict[str, Any]:
     """Return an `Info` as the JSON that `sceval-model info` prints."""
@@ -65,11 +68,11 @@ def _check_regime(info: Info, verb: str, regime: str, weights: Path | None) -> N
         raise NotApplicable(msg)
 
 
-def _run(info: Info, verb: str, function: Verb, options: dict[str, Any]) -> None:
+def _run(info: Info, verb: str, function: Verb, options: dict[str, Any], stream_above: int | None = None) -> None:
     output: Path = options["output"]
     params = _params(options["params"], info)
     _check_regime(info, verb, options["regime"], options["weights"])
-    view = contract.read("view", options["view"])
+    view = contract.read("view", options["view"], lazy_above=stream_above)
     matrix = view.uns["sceval"]["matrix"]
     if matrix not in info.matrix:
         msg = f"{info.name} needs a matrix of {' or '.join(info.matrix)} and this one holds {matrix}"
@@ -86,10 +89,10 @@ def _run(info: Info, verb: str, function: Verb, options: dict[str, Any]) -> None
     facts.write_text(json.dumps(request.facts | {"warnings": request.warnings}, indent=1, default=str) + "\n")
 
 
-def _command(info: Info, verb: str, function: Verb) -> click.Command:
+def _command(info: Info, verb: str, function: Verb, streams: bool) -> click.Command:
     def callback(**options: Any) -> None:
         try:
-            _run(info, verb, function, options)
+            _run(info, verb, function, options, STREAM_ABOVE if streams else None)
         except NotApplicable as reason:
             click.echo(" ".join(str(reason).split()), err=True)  # the reason is the last line, so it must be one line
             sys.exit(NOT_APPLICABLE)
@@ -112,7 +115,10 @@ def _command(info: Info, verb: str, function: Verb) -> click.Command:
 
 
 def program(
-    info: Info, verbs: dict[str, Verb], genes: Callable[[Path], Iterable[str]] | None = None
+    info: Info,
+    verbs: dict[str, Verb],
+    genes: Callable[[Path], Iterable[str]] | None = None,
+    streams: tuple[str, ...] = (),
 ) -> Callable[[], None]:
     """Return the entry point of a model program.
 
@@ -125,6 +131,8 @@ def program(
     genes
         From the folder of the weights to the genes that the model knows, so that the plan can tell before anything
         runs whether they are enough.
+    streams
+        Verbs that only ask `X` of the view for rows, so that a large one may stay in its file (`contract.rows`).
     """
     if set(verbs) != set(info.verbs):
         msg = f"{info.name}: declared verbs {sorted(info.verbs)} differ from those written {sorted(verbs)}"
@@ -143,5 +151,5 @@ def program(
             click.echo("\n".join(genes(weights)))
 
     for verb, function in verbs.items():
-        group.add_command(_command(info, verb, function))
+        group.add_command(_command(info, verb, function, verb in streams))
     return group

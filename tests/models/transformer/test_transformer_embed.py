@@ -9,6 +9,8 @@ import torch
 from helpers import make_view
 from sceval import contract
 from sceval.contract.h5ad import read
+from sceval.contract.rows import CsrRows
+from sceval.contract.sample import take
 from sceval.models.request import NotApplicable
 from sceval.models.transformer import embed as embed_module
 from sceval.models.transformer import genes as genes_module
@@ -198,3 +200,26 @@ def test_the_program_imports_no_torch_before_a_verb_needs_it():
     code = "import sys, toy.program; sys.exit('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parent)
     assert run.returncode == 0
+
+
+def test_a_large_view_is_embedded_from_its_file_block_by_block(call, monkeypatch):
+    view = take(make_view(n=50, g=30), np.arange(50), np.random.default_rng(0).permutation(30))
+    whole = read(call("embed-cells", "zero_shot", view).output_path).obsm["X_emb"]
+    heights = []
+    run = CsrRows._run
+
+    def noted(self, node, start, stop):
+        heights.append(stop - start)
+        return run(self, node, start, stop)
+
+    monkeypatch.setattr(CsrRows, "_run", noted)
+    monkeypatch.setattr("sceval.models.program.STREAM_ABOVE", 0)
+    monkeypatch.setattr("sceval.contract.rows.BLOCK", 16)
+    monkeypatch.setattr(embed_module, "BLOCK", 16)
+    result = call("embed-cells", "zero_shot", view)
+    np.testing.assert_array_equal(read(result.output_path).obsm["X_emb"], whole)
+    assert max(heights) == 16
+    assert sum(heights) == 4 * 50  # three checks and the embedding
+    heights.clear()
+    call("annotate", "frozen", view)
+    assert heights == []  # this verb asks for more than rows

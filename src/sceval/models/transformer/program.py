@@ -141,4 +141,4 @@ def transformer_program(model: Transformer, verbs: Mapping[str, Verb] | None = N
         except CheckpointError as error:
             raise click.ClickException(str(error)) from error
 
-    return program(info, functions, genes)
+    return program(info, functions, genes, streams=("embed-cells",))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     import torch
 
+    from sceval.contract.rows import CsrRows
     from sceval.models.transformer.protocol import Tokens
 
 Resolver = Callable[[str, str, Mapping[str, Any], str], dict[str, Any]]
@@ -73,7 +74,8 @@ class Session:
     model
         The model.
     counts
-        Raw counts, cells x genes (CSR), columns sorted by gene id, so that nothing depends on the order of the file.
+        Raw counts, cells x genes (CSR), columns sorted by gene id, so that nothing depends on the order of the file;
+        in `embed-cells` perhaps rows that stay in the file (`contract.rows.CsrRows`).
     genes, gene_ids, columns
         Names of the columns, their ids and their positions in the view.
     cell_ids
@@ -91,7 +93,7 @@ class Session:
     """
 
     model: Transformer
-    counts: sp.csr_matrix
+    counts: sp.csr_matrix | CsrRows
     genes: Genes
     gene_ids: np.ndarray
     columns: np.ndarray

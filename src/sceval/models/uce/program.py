@@ -71,10 +71,10 @@ def embed_cells(request: Request) -> Embedding:
 
     settings = session.settings
     if settings["min_cells"]:
-        _keep_columns(session, frequent(session.counts, settings["min_cells"]))
+        _keep_columns(session, frequent(session.counts[:], settings["min_cells"]))
     if "upstream" not in (settings["padding"], settings["draws"]):
         return Embedding(embed.embed_cells(session))
-    whole = session.tokenize()
+    whole = session.tokenize(np.arange(len(session.cell_ids)))
     return Embedding(embed.embed_cells(session, lambda rows: Part(whole, rows)))
 
 
