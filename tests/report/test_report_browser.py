@@ -8,7 +8,7 @@ from pathlib import Path
 import browser
 import pytest
 
-TABLE = "document.querySelector('#ranking table')"
+TABLE = "document.querySelector('#ranking table.rank')"
 FIRST = f"[...{TABLE}.querySelectorAll('tbody.rows tr')].map(row => row.cells[1].dataset.v)"
 
 
@@ -67,6 +67,31 @@ def test_filter_from_the_keyboard(view: browser.Browser) -> None:
     assert view.run(shown) == []
 
 
+def test_one_task_alone_and_deep_links_out_of_it(view: browser.Browser) -> None:
+    view.run("document.getElementById('task-picker').focus()")
+    view.press("c", "c")
+    assert view.run("document.getElementById('task-picker').value") == "cell_type_annotation"
+    shown = "[...document.querySelectorAll('article.task')].filter(a => a.offsetHeight).map(a => a.dataset.task)"
+    assert view.run(shown) == ["cell_type_annotation"]
+    assert view.run("document.querySelector('#runs tbody tr').offsetHeight") > 0
+    view.run("location.hash = '#task-batch_integration'; new Promise(done => setTimeout(done, 300))")
+    assert view.run(shown) == ["batch_integration", "cell_type_annotation"]
+    assert view.run("document.getElementById('task-picker').value") == ""
+
+
+def test_the_overview_sorts_and_filters(view: browser.Browser) -> None:
+    table = "document.querySelector('#overview table')"
+    names = f"[...{table}.querySelectorAll('tbody.rows tr:not([hidden])')].map(r => r.cells[0].dataset.v)"
+    view.run(f"{table}.tHead.rows[0].cells[1].querySelector('button').focus()")
+    view.press("Enter")
+    view.press("Enter")
+    best = view.run(f"{table}.querySelector('tbody.rows').rows[0].cells[1].dataset.v")
+    values = view.run(f"[...{table}.querySelectorAll('tbody.rows tr')].map(r => r.cells[1].dataset.v).filter(v => v)")
+    assert float(best) == max(map(float, values))
+    view.run("document.querySelector('#overview .tools button.baseline').click()")
+    assert "logistic" not in view.run(names) and "scgpt" in view.run(names)
+
+
 def test_maps_are_drawn_when_seen(view: browser.Browser) -> None:
     assert view.run("document.querySelectorAll('canvas[data-drawn]').length") < 100
     view.run("location.hash = '#maps'; new Promise(done => setTimeout(done, 800))")
@@ -89,7 +114,7 @@ def test_legend_picks_one_entry(view: browser.Browser) -> None:
 def test_csv_of_a_table_and_of_all_rows(view: browser.Browser) -> None:
     # What the browser would save is caught where the page makes its address.
     view.run("window.saved = []; URL.createObjectURL = blob => { window.saved.push(blob); return 'data:,' }")
-    view.run("document.querySelector('#ranking button.csv').click()")
+    view.run("document.querySelector('#ranking details.board > .tools button.csv').click()")
     lines = view.run("window.saved[0].text()").splitlines()
     assert lines[0].startswith("Rank,Variant,") and len(lines) == 1 + 10 + 4
     assert '"odd, ""name"" <b>bold</b>"' in "\n".join(lines)

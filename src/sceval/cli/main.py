@@ -32,16 +32,26 @@ main.add_command(data)
 
 
 @main.command()
-@click.argument("results", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; RESULTS/report.html where absent."
+@click.argument(
+    "results", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR..."
 )
-def report(results: Path, out: Path | None) -> None:
-    """Make the HTML report from a results folder."""
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write; DIR/report.html where absent, with several folders report.html here.",
+)
+def report(results: tuple[Path, ...], out: Path | None) -> None:
+    """Make the HTML report from one or several results folders.
+
+    Several folders are shown as one; they may share neither a run id nor a board (task, dataset and split).
+    """
     from sceval.report import build
 
-    target = out or results / "report.html"
-    build(results, target)
+    target = out or (results[0] / "report.html" if len(results) == 1 else Path("report.html"))
+    try:
+        build(results, target)
+    except (FileNotFoundError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
     click.echo(str(target))
 
 

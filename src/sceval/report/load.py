@@ -28,6 +28,11 @@ TABLES = {
 """Tables that the report reads, and the suffix of each. Of two forms the Parquet is read: it keeps the types."""
 
 
+SCHEMA = 1
+"""Version of the results folder that COLLECT writes (`schema` in versions.json); folders from before it say nothing."""
+READABLE = (1,)
+
+
 @dataclass(frozen=True)
 class Gap:
     """A file that could not be used.
@@ -37,7 +42,7 @@ class Gap:
     file
         Its name.
     state
-        `missing` or `unreadable`.
+        `missing`, `unreadable`, or `ambiguous` where several folders say different things.
     message
         What was found there.
     """
@@ -88,17 +93,27 @@ def load(results_dir: Path) -> Results:
     ------
     FileNotFoundError
         If the folder does not exist, or holds neither runs, plan nor scores, so that there is nothing to report.
+    ValueError
+        If the folder says that it is of a schema version that this report does not know.
     """
     if not results_dir.is_dir():
         msg = f"no results folder {results_dir}"
         raise FileNotFoundError(msg)
     gaps: list[Gap] = []
+    versions = _json(results_dir / "versions.json", dict, gaps)
+    schema = versions.get("schema", SCHEMA)
+    if schema not in READABLE:
+        known = " or ".join(map(str, READABLE))
+        msg = (
+            f"{results_dir} is of schema version {schema!r} (versions.json); this sceval reads {known}: report it with "
+            f"the sceval that made it ({versions.get('sceval', 'not named')}), or run the pipeline again"
+        )
+        raise ValueError(msg)
     found = {kind: _table(results_dir, kind, suffix, gaps) for kind, suffix in TABLES.items()}
     if {"runs", "plan", "scores", "summary"} <= {gap.file.split(".")[0] for gap in gaps if gap.state == "missing"}:
         msg = f"{results_dir} holds no runs, plan, scores or summary table: is it the results folder of a run?"
         raise FileNotFoundError(msg)
     datasets = _json(results_dir / "datasets.json", list, gaps)
-    versions = _json(results_dir / "versions.json", dict, gaps)
     return Results(found, [row for row in datasets if isinstance(row, dict) and row.get("dataset")], versions, gaps)
 
 

@@ -37,7 +37,25 @@ def pareto(entries: list[Entry], direction: int) -> list[Entry]:
 
 def scatter(board: Board) -> Markup | None:
     """Draw the value of a board against CPU time; None where fewer than two variants have both."""
-    entries = [e for e in board.entries if e.cpu_s and e.cpu_s > 0 and e.value is not None]
+    name = f"{label(board.metric)} against CPU seconds on {board.dataset}"
+    return draw(board.entries, board.direction, label(board.metric), name)
+
+
+def draw(entries: list[Entry], direction: int, axis: str, name: str) -> Markup | None:
+    """Draw values against CPU time with the front of what is ranked; None where fewer than two entries have both.
+
+    Parameters
+    ----------
+    entries
+        What is drawn, with value, its interval, kind and CPU seconds.
+    direction
+        +1 where high is good, -1 where low is.
+    axis
+        Name of the value.
+    name
+        What the figure shows, for who does not see it.
+    """
+    entries = [e for e in entries if e.cpu_s and e.cpu_s > 0 and e.value is not None]
     if len(entries) < 2:
         return None
     logs = [math.log10(e.cpu_s) for e in entries]
@@ -47,7 +65,7 @@ def scatter(board: Board) -> Markup | None:
     pad = (max(ends) - min(ends) or 1) * 0.06
     sy = Scale(min(ends) - pad, max(ends) + pad, HEIGHT - BOTTOM, TOP)
     parts = [_grid(sx, sy)]
-    front = pareto([e for e in entries if e.ranked], board.direction)
+    front = pareto([e for e in entries if e.ranked], direction)
     if front:
         steps = f"M{sx(math.log10(front[0].cpu_s))} {sy(front[0].value)}"
         steps += "".join(f"H{sx(math.log10(e.cpu_s))}V{sy(e.value)}" for e in front[1:]) + f"H{WIDTH - RIGHT}"
@@ -64,13 +82,12 @@ def scatter(board: Board) -> Markup | None:
             whisker = f'<path class="whisker {entry.kind}" d="M{x} {sy(entry.value_low)}V{sy(entry.value_high)}"/>'
         parts.append(f"<g><title>{tip}</title>{whisker}{marker(entry.kind, x, y, 5)}</g>")
     parts.append(_labels(entries, places, front, lines))
-    better = "higher is better" if board.direction == 1 else "lower is better"
+    better = "higher is better" if direction == 1 else "lower is better"
     middle = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
     parts.append(f'<text class="title" x="{middle[0]}" y="{HEIGHT - 8}">CPU seconds of a run (log scale)</text>')
     turned = f'transform="translate(13 {middle[1]}) rotate(-90)"'
-    parts.append(f'<text class="title" {turned}>{escape(label(board.metric))} ({better})</text>')
-    name = escape(f"{label(board.metric)} against CPU seconds on {board.dataset}")
-    opening = f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{name}">'
+    parts.append(f'<text class="title" {turned}>{escape(axis)} ({better})</text>')
+    opening = f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)}">'
     return Markup(opening + "".join(parts) + "</svg>")
 
 

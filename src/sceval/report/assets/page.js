@@ -1,15 +1,30 @@
 // The page: deep links open what they point into, the navigation shows where one is, print shows everything.
 
+// One task at a time: what belongs to another is hidden, what belongs to none stays.
+const picker = document.getElementById("task-picker");
+const pick = (task) => {
+  picker.value = task;
+  for (const part of document.querySelectorAll("[data-task]")) {
+    part.classList.toggle("elsewhere", task !== "" && part.dataset.task !== task);
+  }
+};
+if (picker) {
+  picker.parentElement.hidden = false;
+  picker.addEventListener("change", () => pick(picker.value));
+  pick(picker.value);
+}
+
 const reveal = () => {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!target) return;
+  if (target.closest(".elsewhere")) pick("");
   for (let box = target.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
   target.scrollIntoView();
 };
 window.addEventListener("hashchange", reveal);
 reveal();
 
-const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
+const links = new Map([...document.querySelectorAll("nav > ol > li > a")].map((link) => [link.hash.slice(1), link]));
 const spy = new IntersectionObserver(
   (entries) => {
     for (const entry of entries) {
