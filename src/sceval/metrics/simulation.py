@@ -114,12 +114,25 @@ def nearest(a: np.ndarray, b: np.ndarray, k: int, same: bool = False) -> np.ndar
     return out
 
 
-def covered(real: np.ndarray, made: np.ndarray, real_types: np.ndarray, made_types: np.ndarray) -> np.ndarray:
+def ball_radius(real: np.ndarray) -> np.ndarray:
+    """Distance of each real cell to its fifth nearest other real cell."""
+    return nearest(real, real, COVERAGE_K, same=True)[:, -1]
+
+
+def covered(
+    real: np.ndarray, made: np.ndarray, real_types: np.ndarray, made_types: np.ndarray, radius: np.ndarray
+) -> np.ndarray:
     """Tell for each real cell (1.0 or 0.0) whether a generated cell of its type lies in its ball.
 
-    The ball reaches to its fifth nearest real cell. Source: coverage of Naeem et al. 2020, here type by type.
+    Parameters
+    ----------
+    real, made
+        Cells x dimensions.
+    real_types, made_types
+        Type of each cell.
+    radius
+        ``ball_radius`` of the real cells. Source: coverage of Naeem et al. 2020, here type by type.
     """
-    radius = nearest(real, real, COVERAGE_K, same=True)[:, -1]
     out = np.zeros(len(real))
     for kind in np.unique(real_types):
         rows, others = np.flatnonzero(real_types == kind), np.flatnonzero(made_types == kind)

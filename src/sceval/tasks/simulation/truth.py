@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -108,6 +109,16 @@ class Truth:
             first[rows[: int((self.test.types == kind).sum())]] = True
         return replace(self, test=pool.rows(first)), pool.rows(~first)
 
+    @cached_property
+    def nearness(self) -> tuple[np.ndarray, np.ndarray]:
+        """How near test cells are to training cells, see `metrics.simulation.nearness`."""
+        return measure.nearness(self.test.scores, self.train.scores)
+
+    @cached_property
+    def radius(self) -> np.ndarray:
+        """Radius of the ball of each test cell, see `metrics.simulation.ball_radius`."""
+        return measure.ball_radius(self.test.near)
+
     @property
     def kinds(self) -> list[str]:
         """Types with enough test cells to be compared by themselves."""
@@ -163,12 +174,12 @@ class Comparison:
 
     def __init__(self, truth: Truth, made: Cells) -> None:
         self.truth, self.made = truth, made
-        self.test_near, real_ratio = measure.nearness(truth.test.scores, truth.train.scores)
+        self.test_near, real_ratio = truth.nearness
         self.made_near, ratio = measure.nearness(made.scores, truth.train.scores)
         self.copies, self.limit = measure.copied(ratio, real_ratio)
         self.units: dict[str, np.ndarray] = {}
         self.units |= self._two_sample(made)
-        inside = measure.covered(truth.test.near, made.near, truth.test.types, made.types)
+        inside = measure.covered(truth.test.near, made.near, truth.test.types, made.types, truth.radius)
         self.units["sim_coverage"] = inside
         self.units["sim_rare_recall"] = np.where(truth.rare, inside, np.nan)
         self.counted = self._counted()

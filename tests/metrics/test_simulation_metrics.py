@@ -82,9 +82,10 @@ def test_coverage_looks_at_the_type():
     rng = np.random.default_rng(0)
     real = np.concatenate([rng.normal(0, 1, (30, 2)), rng.normal(20, 1, (30, 2))])
     types = np.repeat(["a", "b"], 30)
-    assert simulation.covered(real, real, types, types).mean() == 1
-    assert simulation.covered(real, real, types, types[::-1]).mean() == 0
-    assert simulation.covered(real, real[:30], types, types[:30]).tolist() == [1] * 30 + [0] * 30
+    radius = simulation.ball_radius(real)
+    assert simulation.covered(real, real, types, types, radius).mean() == 1
+    assert simulation.covered(real, real, types, types[::-1], radius).mean() == 0
+    assert simulation.covered(real, real[:30], types, types[:30], radius).tolist() == [1] * 30 + [0] * 30
 
 
 def test_copies_are_told_from_cells_that_are_merely_near():
