@@ -139,7 +139,7 @@ workflow SCEVAL {
     ch_records = EMBED.out.record.mix(RUN.out.record).map { _run_id, record -> record }.toSortedList { a, b -> a.name <=> b.name }
     ch_scored = SCORE.out.scored.toSortedList { a, b -> a.name <=> b.name }
     ch_fetched = FETCH_WEIGHTS.out.receipt.map { _name, receipt -> receipt }.toSortedList { a, b -> a.name <=> b.name }
-    COLLECT(task_image, PLAN.out.table, VALIDATE.out.datasets, ch_records, ch_scored, ch_fetched, trace, versions)
+    COLLECT(task_image, PLAN.out.table, VALIDATE.out.datasets, PLAN.out.models, ch_records, ch_scored, ch_fetched, trace, versions)
     REPORT(task_image, COLLECT.out.tables)
 
     emit:

@@ -6,6 +6,7 @@ process COLLECT {
     val image
     path plan
     path datasets
+    path models
     path records, stageAs: 'records/*'
     path scored, stageAs: 'scored/*'
     path fetched, stageAs: 'fetched/*'
@@ -21,7 +22,7 @@ process COLLECT {
     ${versions}
     END_OF_JSON
     mkdir -p records scored fetched
-    sceval collect --plan ${plan} --datasets ${datasets} --records records --scored scored --fetched fetched \\
+    sceval collect --plan ${plan} --datasets ${datasets} --models ${models} --records records --scored scored --fetched fetched \\
         --trace trace.txt --versions versions.json --out tables
     """
 

@@ -15,6 +15,7 @@ process PLAN {
     path 'views.json', emit: views
     path 'runs.json', emit: runs
     path 'groups.json', emit: groups
+    path 'model_facts.json', emit: models
 
     script:
     """
@@ -36,6 +37,7 @@ process PLAN {
     stub.second,${ids},planned,,probe,true,,stub.first,stub.second,{}
     stub.third,${ids},not_applicable,a stub,,,,,,{}
     END_OF_CSV
+    echo '{}' > model_facts.json
     echo '[{${view}, "image": "", "program": "true", "code": ""}]' > views.json
     echo '[{"run_id": "stub.first", "needs": "", ${run}}, {"run_id": "stub.second", "needs": "stub.first", ${run}}]' > runs.json
     echo '[{"group_id": "stub.view", "view_id": "stub.view", "task": "batch_integration", "image": "", "program": "true", "runs": [{"run_id": "stub.first", "output_of": "stub.first"}, {"run_id": "stub.second", "output_of": "stub.second"}], "cpus": 1, "metrics_backend": "sceval", "code": ""}]' > groups.json

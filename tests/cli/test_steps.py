@@ -64,7 +64,7 @@ def _answer(folder, key: str, answer: dict | str | None, genes: str | None = Non
         (["validate"], ["--datasets", "--models", "--staged", "--settings", "--out"]),
         (["plan"], ["--infos", "--settings"]),
         (["collect"], ["--records", "--scored", "--trace"]),
-        (["report"], ["RESULTS", "--out"]),
+        (["report"], ["DIR...", "--out"]),
     ],
 )
 def test_help_names_every_step_and_option(command, words_):
@@ -181,24 +181,32 @@ def test_plan_writes_the_table_and_what_each_step_gets(run, tmp_path):
 def test_collect_and_report_show_the_hole_where_nothing_ran(run, tmp_path):
     assert run("validate").exit_code == 0
     for row in read_json(tmp_path / "out" / "models.json"):
-        _answer(tmp_path, row["key"], INFO if row["model"] == "random" else None)
+        _answer(tmp_path, row["key"], INFO | {"licence": "MIT (x)"} if row["model"] == "random" else None)
     assert run("plan").exit_code == 0
+    assert read_json(tmp_path / "out" / "model_facts.json") == {"random": {"version": "1", "licence": "MIT (x)"}}
     for name in ("records", "scored"):
         (tmp_path / name).mkdir()
     (tmp_path / "versions.json").write_text("{}")
     given = {name: tmp_path / name for name in ("records", "scored")}
     given |= {"plan": tmp_path / "out" / "plan.csv", "datasets": tmp_path / "out" / "datasets.json"}
+    given |= {"models": tmp_path / "out" / "model_facts.json"}
     given |= {"versions": tmp_path / "versions.json", "out": tmp_path / "tables", "trace": tmp_path / "absent.txt"}
     options = [str(item) for name, path in given.items() for item in (f"--{name}", path)]
     result = CliRunner().invoke(main, ["collect", *options], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "not_run" in result.output
-    assert "3 failed" in result.output  # pca, in three splits
+    assert " failed" in result.output  # pca, in every split that it could do
     result = CliRunner().invoke(main, ["report", str(tmp_path / "tables")], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     page = (tmp_path / "tables" / "report.html").read_text()
     assert result.output.strip() == str(tmp_path / "tables" / "report.html")
     assert "no torch" in page
+    assert "MIT (x)" in page
+    assert read_json(tmp_path / "tables" / "versions.json")["schema"] == 1
+    (tmp_path / "tables" / "versions.json").write_text('{"schema": 2}')
+    result = CliRunner().invoke(main, ["report", str(tmp_path / "tables")], catch_exceptions=False)
+    assert result.exit_code == 1
+    assert "is of schema version 2" in result.output
     assert "the pipeline ended before it started" in page
 
 

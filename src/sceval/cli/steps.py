@@ -138,11 +138,25 @@ def plan(datasets: Path, models: Path, infos: Path, settings: Path, out: Path) -
     write_json(out / "views.json", list(made.views.values()))
     write_json(out / "runs.json", list(made.runs.values()))
     write_json(out / "groups.json", made.groups)
+    write_json(out / "model_facts.json", model_facts(rows, answers))
     skipped = sum(row["status"] == "not_applicable" for row in made.rows)
     failed = sorted({f"{row['model']}: {row['reason']}" for row in made.rows if row["status"] == "failed"})
     for line in failed:
         click.echo(f"note: {line}", err=True)
     click.echo(f"{len(made.runs)} runs planned, {skipped} not applicable (the reasons are in plan.csv)")
+
+
+FACTS = (
+    *("title", "version", "licence", "citation", "organisms", "matrix", "gene_ids", "min_genes_recognised"),
+    *("needs_weights", "weights", "uses_labels", "gpu", "deterministic"),
+)
+"""What of a program's info goes to the report's card of the model."""
+
+
+def model_facts(rows: list[dict[str, Any]], answers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return model id -> facts of its program, for each program that answered."""
+    infos = {row["model"]: answers[row["key"]].get("info", {}) for row in rows}
+    return {model: {name: info[name] for name in FACTS if name in info} for model, info in infos.items() if info}
 
 
 @click.command()
@@ -154,6 +168,7 @@ def plan(datasets: Path, models: Path, infos: Path, settings: Path, out: Path) -
     "--trace", type=click.Path(path_type=Path), help="Trace of Nextflow: the witness of runs without a record."
 )
 @click.option("--fetched", type=FOLDER, help="Receipts of fetched weights.")
+@click.option("--models", type=FILE, help="model_facts.json of `plan`, for the cards of the models.")
 @click.option("--versions", type=FILE, required=True, help="JSON of versions and parameters.")
 @click.option("--out", type=OUT, required=True, help="Folder to write to.")
 def collect(
@@ -163,6 +178,7 @@ def collect(
     scored: Path,
     trace: Path | None,
     fetched: Path | None,
+    models: Path | None,
     versions: Path,
     out: Path,
 ) -> None:
@@ -170,6 +186,7 @@ def collect(
     from sceval.planning.collect import collect as join
 
     out.mkdir(parents=True, exist_ok=True)
-    tables = join(plan, read_json(datasets), records, scored, trace, read_json(versions), out, fetched)
+    told = read_json(versions) | ({"models": read_json(models)} if models else {})
+    tables = join(plan, read_json(datasets), records, scored, trace, told, out, fetched)
     counts = tables["runs"]["status"].value_counts().to_dict()
     click.echo(", ".join(f"{count} {status}" for status, count in counts.items()))

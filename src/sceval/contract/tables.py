@@ -11,6 +11,9 @@ from sceval.contract.schema import columns, load
 if TYPE_CHECKING:
     import pandas as pd
 
+RESULTS_VERSION = 1
+"""Version of the results folder as a whole, `schema` in its versions.json: one more where an older reader would err."""
+
 _DTYPES = {"string": "string", "integer": "Int64", "number": "float64", "boolean": "boolean"}
 
 

@@ -255,6 +255,7 @@ def _environment() -> dict[str, Any]:
         except PackageNotFoundError:
             packages[name] = "not installed"
     return {
+        "schema": contract_tables.RESULTS_VERSION,
         "sceval": version("sceval"),
         "python": platform.python_version(),
         "packages": packages,

@@ -28,9 +28,10 @@ TABLES = {
 """Tables that the report reads, and the suffix of each. Of two forms the Parquet is read: it keeps the types."""
 
 
-SCHEMA = 1
-"""Version of the results folder that COLLECT writes (`schema` in versions.json); folders from before it say nothing."""
-READABLE = (1,)
+READABLE = (tables.RESULTS_VERSION,)
+"""Versions of the results folder that can be reported."""
+UNSAID = 1
+"""Version of the folders from before it was written down."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def load(results_dir: Path) -> Results:
         raise FileNotFoundError(msg)
     gaps: list[Gap] = []
     versions = _json(results_dir / "versions.json", dict, gaps)
-    schema = versions.get("schema", SCHEMA)
+    schema = versions.get("schema", UNSAID)
     if schema not in READABLE:
         known = " or ".join(map(str, READABLE))
         msg = (
