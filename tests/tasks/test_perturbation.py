@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from sceval import tasks
-from sceval.contract import CellFile, ContractError, h5ad
+from sceval.cli.task import main
+from sceval.contract import CellFile, ContractError, anndata_kind, h5ad
 from sceval.contract.results import GeneEmbedding, Perturbed, write_result
 from sceval.data.dataset import read_dataset
 from sceval.data.perturbations import Screen, combination_parts, parts_of, targets_of
@@ -396,6 +398,12 @@ def test_norman_measures_hardly_any_perturbed_gene_and_is_told_so(tmp_path):
     write_result(tmp_path / "e.h5ad", view, GeneEmbedding(view.var_names, random_genes(_request(view))))
     with pytest.raises(NotPossible, match="1 of 46 training"):
         TASK.probe(view, tmp_path / "e.h5ad", 0)
+    anndata_kind.write("view", tmp_path / "view.h5ad", view)
+    paths = {"view": "view.h5ad", "embedding": "e.h5ad", "output": "o.h5ad"}
+    options = [word for name, file in paths.items() for word in (f"--{name}", str(tmp_path / file))]
+    told = CliRunner().invoke(main, ["probe", *options])
+    assert told.exit_code == 99  # not applicable, with the reason as the last line
+    assert "not among the measured ones" in told.output.strip().splitlines()[-1]
     additive = _scored(perturb(_request(view, method="additive")), pair, tmp_path).values
     mean = _scored(controls.perturbed_mean(_request(view)), pair, tmp_path).values
     oracle = _scored(TASK.oracle(view, solution, 0), pair, tmp_path).values
@@ -423,6 +431,9 @@ def test_screens_read_symbols_and_shift_cells_exactly(single):
 
     view, _ = single
     screen = Screen.of(view, "control")
+    groups = [screen.rows(*unit) for unit in screen.units()]
+    assert sum(map(len, groups)) == int((~screen.is_control).sum())
+    assert np.allclose(screen.means(groups), [screen.mean(rows) for rows in groups])
     shift = np.linspace(-1, 1, view.n_vars)
     cells = shifted_controls(screen, "myeloid", shift, 20, 0)
     assert np.allclose(cells.mean(axis=0), screen.mean(screen.controls("myeloid")) + shift)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -73,7 +74,20 @@ class Screen:
 
     def rows(self, perturbation: str, context: str) -> np.ndarray:
         """Return the cells of a perturbation in a context."""
-        return np.flatnonzero((self.perturbation == perturbation) & (self.context == context))
+        return self._rows.get((perturbation, context), np.empty(0, int))
+
+    @cached_property
+    def _rows(self) -> dict[Unit, np.ndarray]:
+        """Rows of each perturbation and context, found once: there may be thousands."""
+        names, first = np.unique(self.perturbation, return_inverse=True)
+        contexts, second = np.unique(self.context, return_inverse=True)
+        codes = first.astype(np.int64) * len(contexts) + second
+        order = np.argsort(codes, kind="stable")
+        found, starts = np.unique(codes[order], return_index=True)
+        return {
+            (str(names[code // len(contexts)]), str(contexts[code % len(contexts)])): rows
+            for code, rows in zip(found, np.split(order, starts[1:]), strict=True)
+        }
 
     def controls(self, context: str) -> np.ndarray:
         """Return the control cells of a context."""
@@ -83,17 +97,25 @@ class Screen:
         """Return the mean profile (g) of some cells."""
         return np.asarray(self.logs[rows].mean(axis=0)).ravel()
 
+    def means(self, groups: list[np.ndarray]) -> np.ndarray:
+        """Return the mean profile of each of some groups of cells (groups x g), all in one product."""
+        sizes = np.array([len(rows) for rows in groups])
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        columns = np.concatenate(groups) if groups else np.empty(0, int)
+        weights = np.repeat(1.0 / np.maximum(sizes, 1), sizes)
+        which = sparse.csr_matrix((weights, columns, starts), (len(groups), self.logs.shape[0]))
+        return np.asarray((which @ self.logs).todense())
+
     def units(self) -> list[Unit]:
         """Return the perturbations with their contexts, in the order of their names; without the control."""
-        pairs = set(zip(self.perturbation, self.context, strict=True))
-        return sorted((str(name), str(context)) for name, context in pairs if name != self.control)
+        return sorted(unit for unit in self._rows if unit[0] != self.control)
 
     def shifts(self) -> tuple[list[Unit], np.ndarray]:
         """Return the units whose context has control cells, and their mean minus the mean of those (u x g)."""
         base = {context: self.mean(self.controls(context)) for context in np.unique(self.context[self.is_control])}
         units = [unit for unit in self.units() if unit[1] in base]
-        shifts = [self.mean(self.rows(*unit)) - base[unit[1]] for unit in units]
-        return units, np.array(shifts).reshape(len(units), self.logs.shape[1])
+        before = np.array([base[context] for _, context in units]).reshape(len(units), self.logs.shape[1])
+        return units, self.means([self.rows(*unit) for unit in units]) - before
 
     @property
     def is_control(self) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from sceval.contract import CellFile
 from sceval.contract.results import Perturbed
-from sceval.data.perturbations import mean_shift, targets_of
+from sceval.data.perturbations import mean_shift, shifted_controls, targets_of
 from sceval.metrics.resampling import Plan, replicates
 from sceval.tasks import guard
 from sceval.tasks.base import Scored, Task
@@ -21,6 +21,9 @@ ORACLE_NOISE = 0.1
 
 REPETITIONS = 5
 """Times that the held-out cells are dealt to halves for the anchors."""
+
+FLOOR_CELLS = 128
+"""Most control cells that the floor moves, in each context."""
 
 _LATEST: list[tuple[CellFile, CellFile, Truth]] = []
 
@@ -94,8 +97,8 @@ def _floor(truth: Truth) -> tuple[np.ndarray, list[np.ndarray]]:
     for _, context in truth.units:
         if context not in made:
             shift = mean_shift(units, shifts, context)
-            moved = truth.space.transform(truth.screen.logs[truth.screen.controls(context)])
-            made[context] = truth.controls[context][2] + shift, moved + shift @ truth.space.components
+            moved = truth.space.transform(shifted_controls(truth.screen, context, shift, FLOOR_CELLS, 0))
+            made[context] = truth.controls[context][2] + shift, moved
         profiles.append(made[context][0])
         cells.append(made[context][1])
     return np.array(profiles), cells
@@ -114,7 +117,7 @@ def anchors(view: CellFile, solution: CellFile) -> dict[str, dict[str, list[floa
     out: dict[str, dict[str, list[float]]] = {}
     for repetition in range(REPETITIONS):
         now = truth.with_halves(np.random.default_rng(repetition))
-        halves = np.array([now.held.mean(rows) for rows in now.replicate])
+        halves = now.held.means(now.replicate)
         half_cells = [now.space.transform(now.held.logs[rows]) for rows in now.replicate]
         for anchor, given in (("floor", (profiles, cells)), ("ceiling", (halves, half_cells))):
             for metric, value in _summary(evaluate(now, *given, none)[0]).items():

@@ -138,7 +138,7 @@ def evaluate(
     masks
         Replicates x units.
     """
-    measured = np.array([truth.held.mean(rows) for rows in truth.truth])
+    measured = truth.held.means(truth.truth)
     base = np.array([truth.controls[context] for _, context in truth.units])
     # Outputs are float32: what rounding makes of no change must not be correlated with anything.
     profiles = np.where(np.abs(profiles - base[:, 2]) < ROUNDING, base[:, 2], profiles)
