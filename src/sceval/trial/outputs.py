@@ -66,7 +66,12 @@ def _mean_of(names: np.ndarray, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _embedding(out: CellFile, view: CellFile) -> Values:
-    return Values(out.obs_names, np.asarray(out.obsm["X_emb"], float), "cells")
+    held = (out.obsm.get("X_emb"), out.layers.get("corrected"), out.obsp.get("connectivities"))
+    found = next((matrix for matrix in held if matrix is not None), None)
+    if found is None:
+        msg = "it holds neither obsm/X_emb nor layers/corrected nor obsp/connectivities"
+        raise Unfit(msg)
+    return Values(out.obs_names, _dense(found), "cells")
 
 
 def _annotation(out: CellFile, view: CellFile) -> Values:
