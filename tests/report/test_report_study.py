@@ -199,12 +199,34 @@ def test_licences_that_forbid_commerce(licence: str, forbidden: bool) -> None:
 
 
 def test_controls_that_are_off_are_marked(made: list[Board]) -> None:
-    pages = {page.task: page for page in task_pages([(board, verdict(board)) for board in made])}
+    pages = {page.task: page for page in task_pages([(board, verdict(board)) for board in made], [])}
     assert list(pages) == list(TASKS)
     controls = {c.variant: c for c in pages["gene_function"].controls}
     assert not controls["oracle"].off and not controls["random_genes-probe"].off
     assert {c.variant for c in pages["batch_integration"].controls if c.off} == {"random_embedding", "log_total"}
     assert pages["perturbation"].splits == [("unseen_perturbation", "perturbed genes are held out")]
+
+
+def test_boards_on_which_nothing_is_applicable_are_told_in_one_line(results: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "idle"
+    shutil.copytree(results, folder)
+    for kind in ("plan", "runs"):
+        table = pd.read_parquet(folder / f"{kind}.parquet")
+        more = table[table.task == "cell_type_annotation"].copy()
+        more["run_id"] += ".none"
+        more = more.assign(
+            task="perturbation", split="unseen_context", status="not_applicable", reason="no control <x>"
+        )
+        pd.concat([table, more]).to_parquet(folder / f"{kind}.parquet")
+    made = boards(load(folder))
+    (idle,) = [board for board in made if board.idle]
+    assert idle.task == "perturbation"
+    (page,) = [page for page in task_pages([], made) if page.task == "perturbation"]
+    assert page.idle == [("pbmc68k_planted_100", ["unseen_context"], ["no control <x>"])]
+    build(folder, tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text()
+    assert "Not applicable to 1 dataset<" in html and "no control &lt;x&gt;" in html
+    assert f'id="{idle.anchor}"' not in html
 
 
 def test_folders_are_joined(results: Path, tmp_path: Path) -> None:

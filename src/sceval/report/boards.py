@@ -49,6 +49,12 @@ class Board:
         return slug(self.task, self.dataset, self.split)
 
     @property
+    def idle(self) -> bool:
+        """Whether nothing was meant to run here: every variant is not applicable."""
+        holes = [hole for entry in self.absent for hole in entry.holes]
+        return not self.entries and bool(holes) and all(hole["status"] == "not_applicable" for hole in holes)
+
+    @property
     def ranked(self) -> list[Entry]:
         """Variants that compete, best first."""
         return [entry for entry in self.entries if entry.ranked]

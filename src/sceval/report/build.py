@@ -115,7 +115,8 @@ def render(results: Results) -> str:
 
 
 def _content(results: Results) -> dict[str, Any]:
-    all_boards = in_order(boards(results))
+    planned = in_order(boards(results))
+    all_boards = [board for board in planned if not board.idle]
     galleries = layouts.galleries(results, all_boards)
     rows = tables.run_rows(results)
     cards = tables.dataset_cards(results)
@@ -127,7 +128,9 @@ def _content(results: Results) -> dict[str, Any]:
     pages = [(page.board, page.anchor) for group in by_regime for page in group.boards]
     return {
         "boards": all_boards,
-        "task_pages": task_pages([(board, verdict(board)) for board in all_boards]),
+        "task_pages": task_pages(
+            [(board, verdict(board)) for board in all_boards], [board for board in planned if board.idle]
+        ),
         "more": _more(
             {
                 "metrics": [(part.board, f"parts-{part.board.anchor}") for part in all_parts],

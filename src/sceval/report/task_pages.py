@@ -18,6 +18,10 @@ NEAR = 0.15
 """A control further than this from its end of the scale is marked: the ends are means over seeds, a run is not."""
 
 
+MOST_REASONS = 3
+"""Reasons shown where a task is not applicable to a dataset; all of them are in the run table."""
+
+
 @dataclass(frozen=True)
 class Control:
     """One control of a task on the metric that ranks.
@@ -43,7 +47,15 @@ class Control:
 
 @dataclass(frozen=True)
 class TaskPage:
-    """One task; `splits` holds those with a board, and what each holds out."""
+    """One task.
+
+    Attributes
+    ----------
+    splits
+        Those with a board, and what each holds out.
+    idle
+        Dataset, splits and reasons where the task is not applicable to any model.
+    """
 
     task: str
     ask: Ask
@@ -53,6 +65,7 @@ class TaskPage:
     splits: list[tuple[str, str]]
     verdicts: list[tuple[Board, Verdict]]
     controls: list[Control]
+    idle: list[tuple[str, list[str], list[str]]]
 
     @property
     def boards(self) -> list[Board]:
@@ -66,10 +79,11 @@ def in_order(boards: list[Board]) -> list[Board]:
     return sorted(boards, key=lambda b: (order.index(b.task) if b.task in order else len(order), b.task))
 
 
-def task_pages(verdicts: list[tuple[Board, Verdict]]) -> list[TaskPage]:
-    """Return a page for each task that has a board, in the order of the boards."""
+def task_pages(verdicts: list[tuple[Board, Verdict]], idle: list[Board]) -> list[TaskPage]:
+    """Return a page for each task that has a board, idle ones included; the tasks stand in their order."""
     pages = []
-    for task in dict.fromkeys(board.task for board, _ in verdicts):
+    tasks = [board.task for board in in_order([*(board for board, _ in verdicts), *idle])]
+    for task in dict.fromkeys(tasks):
         mine = [(board, told) for board, told in verdicts if board.task == task]
         words = ask(task)
         splits = [(split, words.splits.get(split, "")) for split in dict.fromkeys(board.split for board, _ in mine)]
@@ -85,9 +99,24 @@ def task_pages(verdicts: list[tuple[Board, Verdict]]) -> list[TaskPage]:
                 splits,
                 mine,
                 _controls([board for board, _ in mine]),
+                _idle([board for board in idle if board.task == task]),
             )
         )
     return pages
+
+
+def _idle(boards: list[Board]) -> list[tuple[str, list[str], list[str]]]:
+    """Join the idle boards of a dataset; of their reasons those that most runs have."""
+    found: dict[str, tuple[list[str], dict[str, int]]] = {}
+    for board in boards:
+        splits, reasons = found.setdefault(board.dataset, ([], {}))
+        splits.append(board.split)
+        for hole in (hole for entry in board.absent for hole in entry.holes):
+            reasons[hole["reason"]] = reasons.get(hole["reason"], 0) + hole["n"]
+    return [
+        (name, splits, sorted(reasons, key=lambda text: (-reasons[text], text))[:MOST_REASONS])
+        for name, (splits, reasons) in found.items()
+    ]
 
 
 def _controls(boards: list[Board]) -> list[Control]:
