@@ -29,7 +29,7 @@ def test_each_model_embeds_the_single_modalities_too_and_is_scored_in_the_paired
     assert len({row["run_id"] for row in rows}) == 3
     views = {row["variant"]: plan.views[plan.runs[row["run_id"]]["view_id"]]["split"] for row in rows}
     assert list(views.values()) == ["paired", "rna_only", "other_only"]
-    group = next(group for group in plan.groups if "paired" in group["view_id"])
+    group = next(group for group in plan.groups if ".paired0" in group["view_id"])
     assert {row["run_id"] for row in rows} <= {run["run_id"] for run in group["runs"]}
     assert plan.views[group["view_id"]]["split"] == "paired"
     assert not any(row["variant"].endswith("_only") for row in plan.rows if row["kind"] == "negative_control")
