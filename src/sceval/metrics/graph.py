@@ -147,6 +147,7 @@ def path_neighbors(weights: sparse.csr_matrix, k: int) -> tuple[np.ndarray, np.n
     # Cells that are close in the graph are searched together, on the part of the graph that they can reach.
     todo = reverse_cuthill_mckee(graph, symmetric_mode=True).astype(np.int64)
     while len(todo):
+        before = len(todo)
         block = max(1, min(256, 8_000_000 // n))
         parts = [todo[start : start + block] for start in range(0, len(todo), block)]
         search = partial(_nearest_by_path, graph, k=k, limit=limit, indices=indices, distances=distances)
@@ -154,7 +155,8 @@ def path_neighbors(weights: sparse.csr_matrix, k: int) -> tuple[np.ndarray, np.n
             todo = np.concatenate(list(pool.map(search, parts)))
         if np.isinf(limit):
             break
-        limit = limit * 1.5 if len(todo) > 50 else np.inf
+        # Where no further cell got its k, those left may never: a small component is searched to its end at once.
+        limit = limit * 1.5 if 50 < len(todo) < before else np.inf
     return indices, distances
 
 
