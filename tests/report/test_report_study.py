@@ -229,6 +229,22 @@ def test_boards_on_which_nothing_is_applicable_are_told_in_one_line(results: Pat
     assert f'id="{idle.anchor}"' not in html
 
 
+def test_runs_that_only_feed_others_are_no_variants(found: Results) -> None:
+    fed = Results(dict(found.tables), found.datasets)
+    plan, runs = found["plan"], found["runs"]
+    probe = plan[(plan.task == "gene_function") & (plan.variant == "scgpt-probe")].iloc[:1]
+    feeder = probe.assign(run_id="fed.genes", variant="scgpt-genes", regime="scratch")
+    needy = plan.assign(needs=plan.needs.where(~plan.run_id.isin(probe.run_id), "fed.genes"))
+    fed.tables["plan"] = pd.concat([needy, feeder])
+    made_it = runs[runs.run_id.isin(probe.run_id)].assign(run_id="fed.genes", variant="scgpt-genes")
+    fed.tables["runs"] = pd.concat([runs, made_it])
+    board = next(board for board in boards(fed) if board.task == "gene_function")
+    assert "scgpt-genes" not in {entry.variant for entry in board.entries + board.absent}
+    fed.tables["plan"] = pd.concat([plan, feeder])
+    board = next(board for board in boards(fed) if board.task == "gene_function")
+    assert "scgpt-genes" in {entry.variant for entry in board.absent}, "nobody reads it: its hole is shown"
+
+
 def test_folders_are_joined(results: Path, tmp_path: Path) -> None:
     other = make(tmp_path / "other", only="gene_function")
     joined = load_all([results, other])

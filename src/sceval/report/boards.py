@@ -132,6 +132,8 @@ def _leading(summary: pd.DataFrame, task: str) -> tuple[str | None, bool]:
 def _variants(results: Results, key: tuple[str, str, str]) -> list[Entry]:
     """Every variant that any table knows, with the median cost of its runs and what became of those without a score."""
     runs, plan, summary = (group(results[kind], key) for kind in ("runs", "plan", "summary"))
+    fed = _feeders(plan)
+    runs, plan = (table[~table.run_id.isin(fed)] for table in (runs, plan))
     entries: dict[str, Entry] = {}
     for table in (plan, runs, summary):
         for row in table[["variant", "model", "regime", "kind"]].drop_duplicates("variant").itertuples(index=False):
@@ -147,6 +149,12 @@ def _variants(results: Results, key: tuple[str, str, str]) -> list[Entry]:
             entry.uses_labels = bool(flagged[mine.index].fillna(False).astype(bool).any())
         entry.holes = _holes(mine if len(mine) else meant.get(variant, plan.iloc[:0]))
     return list(entries.values())
+
+
+def _feeders(plan: pd.DataFrame) -> set[str]:
+    """Return the runs whose output other runs read and that are not scored themselves: they are no variants."""
+    unscored = plan.run_id[(plan.status == "planned") & (plan.output_of.fillna("") == "")]
+    return set(unscored) & set(plan.needs.dropna())
 
 
 def _median(runs: pd.DataFrame, *columns: str) -> float | None:
