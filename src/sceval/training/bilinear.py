@@ -102,14 +102,20 @@ def predict_effects(
             f"{int(answerable.sum())} of {len(targets)} targets; the perturbed genes are not among the measured ones"
         )
         raise NoVectors(msg)
-    base = {context: per_gene_effect(units, shifts, counts, context) for context in {c for _, c in [*units, *targets]}}
-    Y = shifts - counts[:, None] * np.array([base[context] for _, context in units])
-    P, Y = P[known], Y[known]
+    fitted = [unit for unit, use in zip(units, known, strict=True) if use]
+    P, Y, n = P[known], shifts[known], counts[known]
+    places = {context for _, context in [*units, *targets]}
+    # Vectors are centered as the effects are, each context by its own mean, else the mean would be fitted twice.
+    base = {context: per_gene_effect(fitted, Y, n, context) for context in places}
+    center = {context: per_gene_effect(fitted, P, n, context) for context in places}
+    Y = Y - n[:, None] * np.array([base[context] for _, context in fitted])
+    P = P - n[:, None] * np.array([center[context] for _, context in fitted])
     errors = [_left_out_error(P, Y, penalty) for penalty in PENALTIES]
     penalty = PENALTIES[int(np.argmin(errors))]
     G = np.linalg.svd(Y, full_matrices=False)[2][:n_components].T
     W = np.linalg.solve(P.T @ P + penalty * np.eye(P.shape[1]), P.T @ (Y @ G))
     out = asked[:, None] * np.array([base[context] for _, context in targets])
+    Q = Q - asked[:, None] * np.array([center[context] for _, context in targets])
     out[answerable] += Q[answerable] @ W @ G.T
     told = (
         [f"{int((~answerable).sum())} targets have no vector; they get the mean effect"] if not answerable.all() else []
