@@ -225,6 +225,11 @@ def test_a_model_is_called_once_a_group_and_its_stability_is_measured(halved, tm
     once = _scored(infer_network(_request(CellFile(**vars(view) | {"obs": {}}))), view, solution, tmp_path)
     assert np.isnan(once.values["edge_stability"])
     assert once.findings == ["one network for all of half1, half2: how they differ is not measured"]
+    twice = Network(*(np.tile(part, 2) for part in (alone.source, alone.target, alone.score)))
+    groups = np.repeat(np.array(["half1", "half2"], object), len(alone.score))
+    same = _scored(Network(twice.source, twice.target, twice.score, group=groups), view, solution, tmp_path)
+    assert np.isnan(same.values["program_stability"])
+    assert "does not look at the cells" in same.findings[0]
 
 
 def test_types_one_by_one_are_clearer_than_all_cells(data, planted, tmp_path):

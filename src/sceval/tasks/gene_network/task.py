@@ -11,7 +11,7 @@ from sceval.contract.results import Network
 from sceval.metrics.resampling import Plan, replicates
 from sceval.tasks.base import Scored, Task
 from sceval.tasks.gene_network.anchors import anchors
-from sceval.tasks.gene_network.edges import ALL, group_names, network
+from sceval.tasks.gene_network.edges import ALL, Edges, group_names, network
 from sceval.tasks.gene_network.prepare import ID, prepare
 from sceval.tasks.gene_network.probe import probe
 from sceval.tasks.gene_network.truth import Truth
@@ -70,6 +70,11 @@ def _mean(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return out
 
 
+def _same(a: Edges, b: Edges) -> bool:
+    pairs = ((a.source, b.source), (a.target, b.target), (a.score, b.score))
+    return all(np.array_equal(x, y) for x, y in pairs)
+
+
 def score(path: Path, view: CellFile, solution: CellFile, plan: Plan, backend: str, picture: bool) -> Scored:
     """Score edges against the reference and their programs; the mean over the groups of cells, where there are any."""
     del backend, picture
@@ -78,8 +83,14 @@ def score(path: Path, view: CellFile, solution: CellFile, plan: Plan, backend: s
     found = {name: found_in(edges, truth, plan) for name, edges in networks.items()}
     values = {name: float(value) for name, value in _mean([part.values for part in found.values()]).items()}
     if solution.uns["sceval"]["split"] == "halves":
-        pair = [found[name] for name in group_names(view) if name in found]
-        values |= stability(*pair) if len(pair) == 2 else {"edge_stability": np.nan, "program_stability": np.nan}
+        pair = [name for name in group_names(view) if name in found]
+        if len(pair) == 2 and _same(*(networks[name] for name in pair)):
+            findings.append(
+                "both halves have the very same network: it does not look at the cells, so it has no stability"
+            )
+            pair = []
+        undefined = {"edge_stability": np.nan, "program_stability": np.nan}
+        values |= stability(*(found[name] for name in pair)) if len(pair) == 2 else undefined
     scored = Scored(values, _mean([part.replicates for part in found.values()]), findings=findings)
     if truth.matrix is not None:
         by_source = _mean([{"auroc": part.by_source} for part in found.values()])["auroc"]
