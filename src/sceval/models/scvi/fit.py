@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -146,6 +147,8 @@ def train(
         If no epoch gave a finite value.
     """
     keeper = _keeper(monitor)
+    cut = [*split, np.empty(0, int)]
+    own_indexing = "external_indexing" in signature(model.train).parameters  # totalVI
     stopping = {} if own_stopping else {"early_stopping_monitor": monitor, "early_stopping_patience": patience}
     with tempfile.TemporaryDirectory() as folder:
         model.train(
@@ -154,7 +157,6 @@ def train(
             accelerator="gpu" if request.facts["device"] == "cuda" else "cpu",
             devices=1,
             early_stopping=True,
-            datasplitter_kwargs={"external_indexing": [*split, np.empty(0, int)]},
             plan_kwargs={"lr": request.params["lr"]},
             callbacks=[keeper, *callbacks],
             enable_progress_bar=False,
@@ -162,6 +164,7 @@ def train(
             enable_model_summary=False,
             default_root_dir=folder,
             **stopping,
+            **({"external_indexing": cut} if own_indexing else {"datasplitter_kwargs": {"external_indexing": cut}}),
             **options,
         )
     if keeper.state is None:
