@@ -138,7 +138,8 @@ def test_every_problem_is_told_at_once_under_the_users_own_names(run):
         "--tasks: found 'batch_integratoin'",
         "--regimes: found 'zeroshot'; expected one of",
         "did you mean 'zero_shot'?",
-        "--splits: found 'interr'; expected one of all, intra, inter; did you mean 'inter'?",
+        "--splits: found 'interr'; expected one of all,",
+        "did you mean 'inter'?",
     ):
         assert expected in result.output
     assert len(lines) == 9
@@ -168,7 +169,13 @@ def test_plan_writes_the_table_and_what_each_step_gets(run, tmp_path):
     with (tmp_path / "out" / "plan.csv").open() as handle:
         rows = list(csv.DictReader(handle))
     assert list(rows[0]) == columns("plan")
-    assert {row["status"] for row in rows if row["model"] == "pca"} == {"failed"}
+    mine = ("batch_integration", "cell_type_annotation")  # the dataset cannot carry all of the others
+    pca = [
+        row
+        for row in rows
+        if row["model"] == "pca" and row["task"] in mine and row["split"] in ("all", "intra", "inter")
+    ]
+    assert {row["status"] for row in pca} == {"failed"}
     runs = read_json(tmp_path / "out" / "runs.json")
     assert {run["run_id"] for run in runs} == {row["run_id"] for row in rows if row["status"] == "planned"}
     views = {view["view_id"]: view for view in read_json(tmp_path / "out" / "views.json")}
@@ -228,7 +235,7 @@ def test_plan_refuses_to_make_nothing(run, tmp_path):
     assert run("validate", data_sheet=datasets).exit_code == 0
     for row in read_json(tmp_path / "out" / "models.json"):
         _answer(tmp_path, row["key"], INFO)
-    result = run("plan")
+    result = run("plan", tasks="batch_integration,cell_type_annotation")
     assert result.exit_code == 1
     assert "no run can be made: found no batch_key, expected at least two batches" in result.output
 
