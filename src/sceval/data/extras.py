@@ -154,15 +154,6 @@ def add_extras(row: dict[str, Any], raw: CellFile, data: CellFile, files: dict[s
     return problems
 
 
-def contexts_that_share(data: CellFile) -> list[str]:
-    """Return the contexts that have controls and a perturbation that another of them has too."""
-    control = data.uns["perturbation"]["control"]
-    pairs = set(zip(data.obs["perturbation"], data.obs["context"], strict=True))
-    inside = {(name, context) for name, context in pairs if name and context and (control, context) in pairs}
-    counts = Counter(name for name, _ in inside if name != control)
-    return sorted({context for name, context in inside if counts[name] > 1})
-
-
 def _foreign_network(row: dict[str, Any], data: CellFile, place: str) -> list[Problem]:
     """Return a problem where no gene of a reference network is one of the dataset."""
     edges = data.uns.get("network")
@@ -179,6 +170,15 @@ def _foreign_network(row: dict[str, Any], data: CellFile, place: str) -> list[Pr
     more = " and ".join(text for text in (symbols, ensembl) if text)
     expected = f"gene ids of the dataset, as {ids}" + (f", or its symbols or Ensembl ids, as {more}" if more else "")
     return [Problem(f"{place}, column network", found, expected)]
+
+
+def contexts_that_share(data: CellFile) -> list[str]:
+    """Return the contexts that have controls and a perturbation that another of them has too."""
+    control = data.uns["perturbation"]["control"]
+    pairs = set(zip(data.obs["perturbation"], data.obs["context"], strict=True))
+    inside = {(name, context) for name, context in pairs if name and context and (control, context) in pairs}
+    counts = Counter(name for name, _ in inside if name != control)
+    return sorted({context for name, context in inside if counts[name] > 1})
 
 
 def card_of_extras(data: CellFile) -> dict[str, Any]:
