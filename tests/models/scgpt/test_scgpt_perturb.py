@@ -5,9 +5,12 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from sceval.models.request import NotApplicable
+from sceval.contract.sample import sample_view, take
+from sceval.models.request import NotApplicable, Request
 from sceval.models.scgpt.checkpoint import save_checkpoint
 from sceval.models.scgpt.perturb import genes_of, predict_perturbations
+from sceval.models.scgpt.program import MODEL
+from sceval.models.scgpt.verbs import perturb
 
 TINY = {"d_model": 16, "n_heads": 2, "n_layers": 1, "epochs": 3, "batch_size": 16, "lr": 0.01, "pool_size": 10}
 
@@ -61,6 +64,15 @@ def test_order_of_cells_changes_nothing_and_the_seed_does(predict):
     first, _ = predict(["GENE1", "GENE0+GENE2"])
     order = np.random.default_rng(0).permutation(80)
     np.testing.assert_allclose(predict(["GENE1", "GENE0+GENE2"], rows=order)[0], first, atol=1e-5)
+
+
+def test_order_of_cells_and_genes_changes_nothing_where_a_subset_of_genes_trains():
+    view, rng = sample_view(n=40, g=20, task="perturbation"), np.random.default_rng(0)
+    genes = rng.permutation(20)
+    mixed = take(view, rng.permutation(40), genes)
+    params = TINY | {"max_length": 6, "epochs": 2}
+    first, other = (perturb(MODEL, Request(cells, "scratch", params, 0, "cpu")) for cells in (view, mixed))
+    np.testing.assert_allclose(other.X, first.X[:, genes], atol=1e-5)
 
 
 def test_a_subset_of_genes_trains_and_all_are_predicted(predict):

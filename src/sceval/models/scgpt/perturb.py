@@ -243,7 +243,9 @@ def predict_perturbations(
     inputs[usable] = _inputs_of(screen, usable, derive_seed(seed, "controls"))
 
     def loss(model: ScGPT, rows: np.ndarray, epoch: int) -> tuple[Tensor, dict[str, float]]:
-        columns = _some_columns(screen, rows, settings["max_length"], derive_seed(seed, "genes", epoch, int(rows[0])))
+        # By the key of a cell, not by its row: the draw must not depend on where the cell stands in the file.
+        drawn = derive_seed(seed, "genes", epoch, int(screen.keys[rows[0]]))
+        columns = _some_columns(screen, rows, settings["max_length"], drawn)
         values = torch.from_numpy(screen.logs[inputs[rows]][:, columns].toarray()).to(place)
         batch = TensorBatch(
             torch.from_numpy(screen.token_ids[columns]).expand(rows.size, -1).to(place),
