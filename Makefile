@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 ENGINE ?= auto
 OUTDIR ?= results/demo
-export BASE_IMAGE TORCH_INDEX PIP_INDEX_URL FORCE PYTHON
+export BASE_IMAGE TORCH_INDEX PIP_INDEX_URL FORCE PYTHON DIGESTS
 
 help: ## this list
 	@echo 'make TARGET [ENGINE=venv|docker] [OUTDIR=...] [BASE_IMAGE=...] [TORCH_INDEX=...] [FORCE=1]'
@@ -18,7 +18,7 @@ demo: ## set up and run the pipeline on real cells that come with it; ends with 
 test: ## set up and run all tests; ARGS='-k pattern' for some
 	@setup/test.sh $(ARGS)
 
-images: ## build the Docker images that have changed; NAMES='scgpt pca' for some
+images: ## build the Docker images that have changed; NAMES='scgpt pca' for some, DIGESTS=FILE for a models sheet by digest
 	@setup/setup.sh && setup/images.sh $(NAMES)
 
 base-image: ## a Python base image from the machine's own apt mirror, where no image registry can be reached

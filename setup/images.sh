@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # images.sh [NAME...] : build the images base, core and then all others (or only the named, with what they stand on).
-# An image whose sources have not changed is left alone. Settings: BASE_IMAGE, TORCH_INDEX, PIP_INDEX_URL, FORCE=1.
+# An image whose sources have not changed is left alone. Settings: BASE_IMAGE, TORCH_INDEX, PIP_INDEX_URL, FORCE=1;
+# DIGESTS=FILE also writes the models sheet with the images by their content there.
 set -euo pipefail
 PART="images"
 # shellcheck source=setup/lib.sh
@@ -154,3 +155,4 @@ done
 docker image prune -f --filter label=sceval.source >/dev/null
 say "$(docker images --format '{{.Repository}}:{{.Tag}} {{.Size}}' 'sceval/*' | grep -c ":$VERSION ") images of version $VERSION; the base's layers are stored once"
 docker images --format 'table {{.Repository}}:{{.Tag}}\t{{.Size}}' 'sceval/*' | sort -u
+if [ -n "${DIGESTS:-}" ]; then "$VENV/bin/python" "$ROOT/setup/digests.py" "$DIGESTS" >&2; fi
