@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -173,3 +175,22 @@ def test_a_gene_list_of_two_genes_is_refused_with_what_would_be_right(tmp_path):
     bad.write_text("name;kind\n")
     with pytest.raises(ContractError, match="gene, class"):
         read_dataset(row | {"gene_sets": str(bad)}, None, files={"gene_sets": bad})
+
+
+def test_dosage_sensitive_factors_on_pbmc3k(tmp_path):
+    """The study's question on real cells: transcription factors whose dose matters (Ni et al. 2019)."""
+    shared = Path(__file__).resolve().parents[3] / "shared" / "data"
+    if not shared.is_dir():
+        pytest.skip("the real datasets (../shared/data) are not beside this checkout")
+    rows = [line.split("\t") for line in (shared / "genes/dosage_sensitive_tfs.tsv").read_text().splitlines()[1:]]
+    path = tmp_path / "dosage.tsv"
+    path.write_text("gene\tclass\n" + "".join(f"{ensembl}\t{label}\n" for ensembl, _, label in rows))
+    row = EMPTY | {"path": "pbmc3k.h5ad", "gene_sets": "dosage.tsv", "row": 2}
+    data = read_dataset(row, shared / "pbmc3k.h5ad", files={"gene_sets": path})
+    view, solution = TASK.prepare(data, None, "d", "genes", 0)
+    counts = {name: int((solution.var["gene_class"] == name).sum()) for name in ("sensitive", "insensitive")}
+    assert counts == {"sensitive": 72, "insensitive": 273}  # found by Ensembl id; two more by symbol alone
+    oracle = _values(TASK.oracle(view, solution, 0), view, solution, tmp_path).values
+    assert oracle["gene_auroc"] > 0.9
+    level = _probed(expression(_request(view)), view, solution, tmp_path)
+    assert 0.3 < level["gene_auroc"] < 0.95
