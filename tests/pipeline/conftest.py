@@ -16,5 +16,7 @@ def pipeline(tmp_path: Path) -> Pipeline:
 @pytest.fixture
 def datasets(tmp_path: Path) -> Path:
     write_dataset(tmp_path / "cells.h5ad")
+    # Two tasks are enough to see the graph at work; all eight are for the demo.
     row = {"dataset": "mine", "path": "cells.h5ad", "batch_key": "sample", "label_key": "label"}
+    row["tasks"] = "batch_integration;cell_type_annotation"
     return write_sheet(tmp_path / "datasets.csv", [row])

@@ -12,6 +12,7 @@ import pytest
 from pipelines import ENV, Pipeline, Run
 
 OPTIONS = ("-profile", "venv", "--models", "pca,knn", "--seeds", "1", "--control_seeds", "2", "--cpus", "1")
+OPTIONS = (*OPTIONS, "--splits", "all,intra,inter")
 NEVER_CACHED = {"INFO", "PLAN", "COLLECT", "REPORT"}
 
 

@@ -65,7 +65,7 @@ def test_a_stranger_passes_as_a_model(pipeline: Pipeline, datasets: Path, tmp_pa
         controls | {"model": "majority", "params": '{"control": "majority"}', "verbs": "annotate"},
     ]
     sheet = write_sheet(tmp_path / "models.csv", rows)
-    options = ("--seeds", "1", "--control_seeds", "2", "--splits", "intra")
+    options = ("--seeds", "1", "--control_seeds", "2", "--splits", "all,intra")
     run = pipeline("-profile", "docker", "--input", str(datasets), "--models_sheet", str(sheet), *options)
     assert run.code == 0, run.text[-3000:]
     runs = run.table("runs")

@@ -35,7 +35,13 @@ def test_every_regime_of_scgpt(pipeline: Pipeline, tmp_path: Path, parity: Path)
         controls | {"model": "majority", "params": '{"control": "majority"}', "verbs": "annotate"},
     ]
     sheet = write_sheet(tmp_path / "models.csv", models)
-    options = ("--seeds", "1", "--control_seeds", "2", "--splits", "intra", "--device", "cpu")
+    options = ("--seeds", "1", "--control_seeds", "2", "--splits", "all,intra", "--device", "cpu")
+    options += (
+        "--regimes",
+        "zero_shot,probe,frozen,finetune,scratch",
+        "--tasks",
+        "batch_integration,cell_type_annotation",
+    )
     run = pipeline("-profile", "venv", "--input", str(datasets), "--models_sheet", str(sheet), *options)
     assert run.code == 0, run.text[-3000:]
     runs = run.table("runs")
